@@ -1,0 +1,3 @@
+//! Load generators and control-plane benchmarks.
+
+fn main() {}

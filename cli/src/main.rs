@@ -1,0 +1,3 @@
+//! The command: one binary, `weft`.
+
+fn main() {}

@@ -1,0 +1,5 @@
+//! The LISP control plane (RFC 9301): one engine, composed of the roles that are configured.
+
+pub mod config;
+pub mod event;
+pub mod local;

@@ -1,0 +1,1 @@
+//! Who forwards: data planes that read the FIB and punt what it cannot answer.

@@ -1,0 +1,15 @@
+//! What was decided: the one forwarding table. Sources compete, one answer is published.
+//!
+//! Control planes say what they want as [`Change`]s. [`Fib`] keeps what every [`Source`] said,
+//! lets the best one win, compiles path groups into slot tables, and publishes the result to
+//! any number of [`Reader`]s, which never wait. *What to match* (a prefix in an instance) is kept
+//! apart from *how to forward* (a path group shared by many prefixes), so a locator that fails
+//! changes one group and not a hundred thousand prefixes.
+
+mod change;
+mod reason;
+
+pub use change::{
+    Change, Encapsulation, GroupId, LocatorState, Path, Route, Source, Uplink, UplinkId,
+};
+pub use reason::DropReason;

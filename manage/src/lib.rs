@@ -1,0 +1,1 @@
+//! Who watches: configuration, state for people and programs.

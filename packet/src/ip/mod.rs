@@ -1,0 +1,1 @@
+//! IP, UDP, TCP and ICMP headers of the packets we carry.
