@@ -1,1 +1,3 @@
-//! Who watches: configuration, state for people and programs.
+//! Who watches: configuration, and the state shown to people and programs.
+
+pub mod config;
