@@ -1,0 +1,63 @@
+//! Links and addresses as the kernel reports them.
+
+use std::collections::BTreeMap;
+use std::net::IpAddr;
+use weft_packet::addr::Prefix;
+
+/// A network interface.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Link {
+    /// The kernel's number.
+    pub index: u32,
+    /// Its name.
+    pub name: String,
+    /// Largest packet, octets.
+    pub mtu: u32,
+    /// Administratively up.
+    pub up: bool,
+    /// The cable is in.
+    pub carrier: bool,
+}
+
+/// An address of an interface.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Address {
+    /// Of which interface.
+    pub index: u32,
+    /// The address.
+    pub ip: IpAddr,
+    /// Of the subnet it is in.
+    pub prefix_length: u8,
+    /// Past duplicate address detection, and not deprecated.
+    pub usable: bool,
+    /// Global scope: neither link-local nor of this host alone.
+    pub global: bool,
+}
+
+impl Address {
+    /// The subnet.
+    pub fn subnet(&self) -> Option<Prefix> {
+        Prefix::new(self.ip, self.prefix_length)
+    }
+}
+
+/// All of it at one moment.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Facts {
+    /// By the kernel's number.
+    pub links: BTreeMap<u32, Link>,
+    /// In ascending order.
+    pub addresses: Vec<Address>,
+}
+
+impl Facts {
+    /// The interface of that name.
+    pub fn link(&self, name: &str) -> Option<&Link> {
+        self.links.values().find(|link| link.name == name)
+    }
+
+    /// The addresses of an interface.
+    pub fn addresses_of(&self, index: u32) -> impl Iterator<Item = &Address> {
+        self.addresses.iter().filter(move |address| address.index == index)
+    }
+}

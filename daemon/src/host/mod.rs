@@ -1,0 +1,12 @@
+//! The Linux side of the router: what the kernel says of links and addresses, and the rules and
+//! routes that bring packets to the data plane.
+//!
+//! [`facts`] is what was read, [`plan`] what we want installed, both plain values; only
+//! [`netlink`] talks to the kernel. Everything we install carries our own routing protocol
+//! number, so it can be found and removed after a crash.
+
+pub mod facts;
+pub mod netlink;
+pub mod plan;
+pub mod sysctl;
+pub mod uplinks;

@@ -1,0 +1,301 @@
+//! The one place that talks rtnetlink. No type of the netlink crate leaves it.
+
+use std::io;
+use std::net::IpAddr;
+
+use futures_util::{StreamExt, TryStreamExt};
+use rtnetlink::packet_route::AddressFamily;
+use rtnetlink::packet_route::address::{AddressAttribute, AddressFlags, AddressMessage, AddressScope};
+use rtnetlink::packet_route::link::{LinkAttribute, LinkFlags, LinkMessage};
+use rtnetlink::packet_route::route::{
+    RouteAttribute, RouteMessage, RouteProtocol, RouteScope, RouteType,
+};
+use rtnetlink::packet_route::rule::{RuleAction, RuleAttribute, RuleMessage};
+use rtnetlink::{Handle, IpVersion, LinkUnspec, MulticastGroup, RouteMessageBuilder};
+use tokio::sync::Notify;
+
+use super::facts::{Address, Facts, Link};
+use super::plan::{Plan, Route, Rule, Selector};
+
+/// Marks our rules and routes (`ip rule show`: `proto 76`), so that they can be told from
+/// everybody else's.
+const PROTOCOL: u8 = 76;
+
+/// A conversation with the kernel.
+#[derive(Clone, Debug)]
+pub struct Netlink {
+    handle: Handle,
+}
+
+impl Netlink {
+    /// Opens the conversation. `changed` is notified when a link, address or route changes.
+    pub fn connect(changed: std::sync::Arc<Notify>) -> io::Result<Self> {
+        let groups = [
+            MulticastGroup::Link,
+            MulticastGroup::Ipv4Ifaddr,
+            MulticastGroup::Ipv6Ifaddr,
+        ];
+        let (watch, _, mut messages) = rtnetlink::new_multicast_connection(&groups)?;
+        tokio::spawn(watch);
+        tokio::spawn(async move {
+            while messages.next().await.is_some() {
+                changed.notify_one();
+            }
+        });
+        let (connection, handle, _) = rtnetlink::new_connection()?;
+        tokio::spawn(connection);
+        Ok(Self { handle })
+    }
+
+    /// Links and addresses as they are now.
+    pub async fn facts(&self) -> io::Result<Facts> {
+        let mut facts = Facts::default();
+        let mut links = self.handle.link().get().execute();
+        while let Some(message) = links.try_next().await.map_err(io::Error::other)? {
+            let link = link(&message);
+            facts.links.insert(link.index, link);
+        }
+        let mut addresses = self.handle.address().get().execute();
+        while let Some(message) = addresses.try_next().await.map_err(io::Error::other)? {
+            facts.addresses.extend(address(&message));
+        }
+        facts.addresses.sort();
+        Ok(facts)
+    }
+
+    /// Brings a device up with an MTU.
+    pub async fn bring_up(&self, index: u32, mtu: u32) -> io::Result<()> {
+        let message = LinkUnspec::new_with_index(index).mtu(mtu).up().build();
+        self.handle.link().set(message).execute().await.map_err(io::Error::other)
+    }
+
+    /// Removes every rule and route of ours, also those a crashed run left.
+    pub async fn flush(&self) -> io::Result<()> {
+        self.install(&Plan::default()).await
+    }
+
+    /// Makes our rules and routes what `plan` says: removes what it does not name, adds what is
+    /// missing, and touches nothing else. Routes come before the rules that lead to them.
+    pub async fn install(&self, plan: &Plan) -> io::Result<()> {
+        let (mut routes, mut rules) = (plan.routes.clone(), plan.rules.clone());
+        for (message, rule) in self.rules().await? {
+            if !rule.is_some_and(|rule| rules.remove(&rule)) {
+                ignore_gone(self.handle.rule().del(message).execute().await)?;
+            }
+        }
+        for (message, route) in self.routes().await? {
+            if !route.is_some_and(|route| routes.remove(&route)) {
+                ignore_gone(self.handle.route().del(message).execute().await)?;
+            }
+        }
+        for route in routes {
+            ignore_there(self.handle.route().add(route_message(&route)).execute().await)?;
+        }
+        for rule in rules {
+            let mut request = self.handle.rule().add();
+            *request.message_mut() = rule_message(&rule);
+            ignore_there(request.execute().await)?;
+        }
+        Ok(())
+    }
+
+    async fn rules(&self) -> io::Result<Vec<(RuleMessage, Option<Rule>)>> {
+        let mut found = Vec::new();
+        for version in [IpVersion::V4, IpVersion::V6] {
+            let mut rules = self.handle.rule().get(version).execute();
+            while let Some(message) = rules.try_next().await.map_err(io::Error::other)? {
+                let ours = RuleAttribute::Protocol(RouteProtocol::from(PROTOCOL));
+                if message.attributes.contains(&ours) {
+                    let rule = rule(&message);
+                    found.push((message, rule));
+                }
+            }
+        }
+        Ok(found)
+    }
+
+    async fn routes(&self) -> io::Result<Vec<(RouteMessage, Option<Route>)>> {
+        let mut found = Vec::new();
+        for family in [AddressFamily::Inet, AddressFamily::Inet6] {
+            let mut query = RouteMessage::default();
+            query.header.address_family = family;
+            let mut routes = self.handle.route().get(query).execute();
+            while let Some(message) = routes.try_next().await.map_err(io::Error::other)? {
+                if message.header.protocol == RouteProtocol::from(PROTOCOL) {
+                    let route = route(&message);
+                    found.push((message, route));
+                }
+            }
+        }
+        Ok(found)
+    }
+}
+
+fn link(message: &LinkMessage) -> Link {
+    let mut link = Link {
+        index: message.header.index,
+        name: String::new(),
+        mtu: 1500,
+        up: message.header.flags.contains(LinkFlags::Up),
+        carrier: message.header.flags.contains(LinkFlags::LowerUp),
+    };
+    for attribute in &message.attributes {
+        match attribute {
+            LinkAttribute::IfName(name) => link.name.clone_from(name),
+            LinkAttribute::Mtu(mtu) => link.mtu = *mtu,
+            _ => {}
+        }
+    }
+    link
+}
+
+fn address(message: &AddressMessage) -> Option<Address> {
+    let mut ip = None;
+    let mut flags = AddressFlags::empty();
+    for attribute in &message.attributes {
+        match attribute {
+            // On point-to-point links Local is ours and Address the peer's.
+            AddressAttribute::Local(local) => ip = Some(*local),
+            AddressAttribute::Address(address) if ip.is_none() => ip = Some(*address),
+            AddressAttribute::Flags(given) => flags = *given,
+            _ => {}
+        }
+    }
+    let unusable = AddressFlags::Tentative | AddressFlags::Dadfailed | AddressFlags::Deprecated;
+    Some(Address {
+        index: message.header.index,
+        ip: ip?,
+        prefix_length: message.header.prefix_len,
+        usable: !flags.intersects(unusable),
+        global: message.header.scope == AddressScope::Universe,
+    })
+}
+
+fn route(message: &RouteMessage) -> Option<Route> {
+    let ipv6 = message.header.address_family == AddressFamily::Inet6;
+    let mut route = Route {
+        table: u32::from(message.header.table),
+        prefix: if ipv6 {
+            weft_packet::addr::Prefix::ALL_V6
+        } else {
+            weft_packet::addr::Prefix::ALL_V4
+        },
+        interface: 0,
+        connected: message.header.scope == RouteScope::Link,
+    };
+    for attribute in &message.attributes {
+        match attribute {
+            RouteAttribute::Table(table) => route.table = *table,
+            RouteAttribute::Oif(index) => route.interface = *index,
+            RouteAttribute::Destination(destination) => {
+                let ip = match destination {
+                    rtnetlink::packet_route::route::RouteAddress::Inet(a) => IpAddr::from(*a),
+                    rtnetlink::packet_route::route::RouteAddress::Inet6(a) => IpAddr::from(*a),
+                    _ => return None,
+                };
+                let length = message.header.destination_prefix_length;
+                route.prefix = weft_packet::addr::Prefix::new(ip, length)?;
+            }
+            _ => {}
+        }
+    }
+    // The kernel knows no link scope for IPv6 routes.
+    route.connected = if ipv6 { route.prefix.length() > 0 } else { route.connected };
+    Some(route)
+}
+
+fn route_message(route: &Route) -> RouteMessage {
+    let (ip, length) = (route.prefix.address(), route.prefix.length());
+    let scope = if route.connected { RouteScope::Link } else { RouteScope::Universe };
+    match ip {
+        IpAddr::V4(ip) => RouteMessageBuilder::<std::net::Ipv4Addr>::new()
+            .destination_prefix(ip, length)
+            .output_interface(route.interface)
+            .table_id(route.table)
+            .protocol(RouteProtocol::from(PROTOCOL))
+            .scope(scope)
+            .kind(RouteType::Unicast)
+            .build(),
+        IpAddr::V6(ip) => RouteMessageBuilder::<std::net::Ipv6Addr>::new()
+            .destination_prefix(ip, length)
+            .output_interface(route.interface)
+            .table_id(route.table)
+            .protocol(RouteProtocol::from(PROTOCOL))
+            .kind(RouteType::Unicast)
+            .build(),
+    }
+}
+
+fn rule(message: &RuleMessage) -> Option<Rule> {
+    let mut rule = Rule {
+        priority: 0,
+        ipv6: message.header.family == AddressFamily::Inet6,
+        selector: Selector::Interface(String::new()),
+        table: u32::from(message.header.table),
+        no_default: false,
+    };
+    let prefix = weft_packet::addr::Prefix::new;
+    for attribute in &message.attributes {
+        match attribute {
+            RuleAttribute::Priority(priority) => rule.priority = *priority,
+            RuleAttribute::Table(table) => rule.table = *table,
+            RuleAttribute::SuppressPrefixLen(0) => rule.no_default = true,
+            RuleAttribute::Iifname(name) => rule.selector = Selector::Interface(name.clone()),
+            RuleAttribute::Source(ip) => {
+                rule.selector = Selector::From(prefix(*ip, message.header.src_len)?);
+            }
+            RuleAttribute::Destination(ip) => {
+                rule.selector = Selector::To(prefix(*ip, message.header.dst_len)?);
+            }
+            _ => {}
+        }
+    }
+    Some(rule)
+}
+
+fn rule_message(rule: &Rule) -> RuleMessage {
+    let mut message = RuleMessage::default();
+    message.header.family = if rule.ipv6 { AddressFamily::Inet6 } else { AddressFamily::Inet };
+    message.header.action = RuleAction::ToTable;
+    message.attributes = vec![
+        RuleAttribute::Priority(rule.priority),
+        RuleAttribute::Table(rule.table),
+        RuleAttribute::Protocol(RouteProtocol::from(PROTOCOL)),
+    ];
+    match &rule.selector {
+        Selector::Interface(name) => message.attributes.push(RuleAttribute::Iifname(name.clone())),
+        Selector::From(prefix) => {
+            message.header.src_len = prefix.length();
+            message.attributes.push(RuleAttribute::Source(prefix.address()));
+        }
+        Selector::To(prefix) => {
+            message.header.dst_len = prefix.length();
+            message.attributes.push(RuleAttribute::Destination(prefix.address()));
+        }
+    }
+    if rule.no_default {
+        message.attributes.push(RuleAttribute::SuppressPrefixLen(0));
+    }
+    message
+}
+
+/// What is gone already need not be removed.
+fn ignore_gone(result: Result<(), rtnetlink::Error>) -> io::Result<()> {
+    ignore(result, &[libc::ENOENT, libc::ESRCH, libc::ENODEV])
+}
+
+/// What is there already need not be added.
+fn ignore_there(result: Result<(), rtnetlink::Error>) -> io::Result<()> {
+    ignore(result, &[libc::EEXIST])
+}
+
+fn ignore(result: Result<(), rtnetlink::Error>, codes: &[i32]) -> io::Result<()> {
+    match result {
+        Err(rtnetlink::Error::NetlinkError(error))
+            if codes.contains(&error.raw_code().abs()) =>
+        {
+            Ok(())
+        }
+        other => other.map_err(io::Error::other),
+    }
+}

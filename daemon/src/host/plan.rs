@@ -1,0 +1,205 @@
+//! Which rules and routes bring packets to the data plane.
+//!
+//! Each instance has a TUN device and a routing table whose default route is that device. Rules,
+//! first match first, in steps from the configured priority:
+//!
+//! 1. `iif EID-INTERFACE lookup TABLE` for interfaces bound to an instance, and `iif DEVICE lookup
+//!    TABLE` so that what is decapsulated stays in its instance;
+//! 2. `iif DEVICE lookup main` for the default instance: decapsulated and natively forwarded
+//!    packets take the ordinary way;
+//! 3. `to EID-PREFIX lookup main suppress_prefixlength 0`: traffic within the site stays native,
+//!    but never leaves by a default route;
+//! 4. `from EID-PREFIX lookup TABLE`: what our hosts send elsewhere goes to the data plane;
+//! 5. `to ALLOWED-EID lookup TABLE` for a PITR, which takes packets from any source.
+
+use std::collections::BTreeSet;
+use std::net::IpAddr;
+use weft_manage::config::{Config, Instance};
+use weft_packet::addr::{InstanceId, Prefix};
+
+use super::facts::Facts;
+
+/// A routing rule.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Rule {
+    /// Lower is asked first.
+    pub priority: u32,
+    /// IPv6.
+    pub ipv6: bool,
+    /// What it matches.
+    pub selector: Selector,
+    /// Where it looks; 254 is main.
+    pub table: u32,
+    /// Ignore default routes found there.
+    pub no_default: bool,
+}
+
+/// What a rule matches.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Selector {
+    /// Packets that came in there.
+    Interface(String),
+    /// Packets from there.
+    From(Prefix),
+    /// Packets to there.
+    To(Prefix),
+}
+
+/// A route in one of our tables.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Route {
+    /// Which table.
+    pub table: u32,
+    /// To where.
+    pub prefix: Prefix,
+    /// Out of which interface.
+    pub interface: u32,
+    /// Directly attached subnet.
+    pub connected: bool,
+}
+
+/// Everything we want installed.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Plan {
+    /// Rules.
+    pub rules: BTreeSet<Rule>,
+    /// Routes.
+    pub routes: BTreeSet<Route>,
+}
+
+/// The kernel's main table.
+const MAIN: u32 = 254;
+
+/// The device name of an instance: the configured one, `-NUMBER` behind it for all but the
+/// default instance. Linux allows 15 characters.
+pub fn device_name(base: &str, instance: InstanceId) -> String {
+    if instance == InstanceId::DEFAULT {
+        return base.to_owned();
+    }
+    let suffix = format!("-{instance}");
+    let room = 15usize.saturating_sub(suffix.len());
+    let base: String = base.chars().take(room).collect();
+    format!("{base}{suffix}")
+}
+
+/// What must be installed for `config`, with interfaces as they are now. Devices that do not
+/// exist yet get no routes.
+pub fn plan(config: &Config, facts: &Facts) -> Plan {
+    let mut plan = Plan::default();
+    let tunnel_router = config.lisp.itr.is_some() || config.lisp.etr.is_some();
+    if !tunnel_router {
+        return plan;
+    }
+    for (number, instance) in (0..).zip(&config.instances) {
+        let table = config.data_plane.table.saturating_add(number);
+        let device = device_name(&config.data_plane.device, instance.id);
+        if let Some(link) = facts.link(&device) {
+            for prefix in [Prefix::ALL_V4, Prefix::ALL_V6] {
+                plan.routes.insert(Route {
+                    table,
+                    prefix,
+                    interface: link.index,
+                    connected: false,
+                });
+            }
+        }
+        if instance.id == InstanceId::DEFAULT {
+            default_instance(&mut plan, config, table, &device);
+        } else {
+            bound_instance(&mut plan, config, facts, instance, table, &device);
+        }
+    }
+    plan
+}
+
+fn bound_instance(
+    plan: &mut Plan,
+    config: &Config,
+    facts: &Facts,
+    instance: &Instance,
+    table: u32,
+    device: &str,
+) {
+    let priority = config.data_plane.rule_priority;
+    for name in instance.interfaces.iter().map(String::as_str).chain([device]) {
+        for ipv6 in [false, true] {
+            let selector = Selector::Interface(name.to_owned());
+            plan.rules.insert(Rule { priority, ipv6, selector, table, no_default: false });
+        }
+    }
+    for link in instance.interfaces.iter().filter_map(|name| facts.link(name)) {
+        let subnets = facts.addresses_of(link.index).filter(|a| a.global);
+        for prefix in subnets.filter_map(|a| a.subnet()) {
+            plan.routes.insert(Route { table, prefix, interface: link.index, connected: true });
+        }
+    }
+}
+
+fn default_instance(plan: &mut Plan, config: &Config, table: u32, device: &str) {
+    let first = config.data_plane.rule_priority.saturating_add(1);
+    for ipv6 in [false, true] {
+        let selector = Selector::Interface(device.to_owned());
+        let rule = Rule { priority: first, ipv6, selector, table: MAIN, no_default: false };
+        plan.rules.insert(rule);
+    }
+    let database = config.lisp.etr.iter().flat_map(|etr| &etr.database);
+    for prefix in database.filter(|m| m.eid.instance == InstanceId::DEFAULT).map(|m| m.eid.prefix)
+    {
+        let ipv6 = prefix.is_ipv6();
+        plan.rules.insert(Rule {
+            priority: first + 1,
+            ipv6,
+            selector: Selector::To(prefix),
+            table: MAIN,
+            no_default: true,
+        });
+        plan.rules.insert(Rule {
+            priority: first + 2,
+            ipv6,
+            selector: Selector::From(prefix),
+            table,
+            no_default: false,
+        });
+    }
+    let Some(itr) = config.lisp.itr.as_ref().filter(|itr| itr.proxy) else { return };
+    for eid in itr.allowed_eids.iter().filter(|eid| eid.instance == InstanceId::DEFAULT) {
+        plan.rules.insert(Rule {
+            priority: first + 3,
+            ipv6: eid.prefix.is_ipv6(),
+            selector: Selector::To(eid.prefix),
+            table,
+            no_default: false,
+        });
+    }
+}
+
+/// An address of the router that hosts of `instance` know, to send ICMP errors from.
+pub fn router_address(config: &Config, facts: &Facts, of: &Instance, ipv6: bool) -> Option<IpAddr> {
+    let etr = config.lisp.etr.as_ref()?;
+    let own = |ip: IpAddr| {
+        etr.database.iter().any(|m| m.eid.instance == of.id && m.eid.prefix.contains(ip))
+    };
+    let bound: Vec<u32> =
+        of.interfaces.iter().filter_map(|name| facts.link(name)).map(|link| link.index).collect();
+    facts
+        .addresses
+        .iter()
+        .filter(|a| a.global && a.ip.is_ipv6() == ipv6)
+        .filter(|a| bound.is_empty() || bound.contains(&a.index))
+        .find(|a| own(a.ip))
+        .map(|a| a.ip)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn device_names_fit_the_kernel() {
+        let seven = InstanceId::new(7).unwrap();
+        assert_eq!(device_name("weft0", InstanceId::DEFAULT), "weft0");
+        assert_eq!(device_name("weft0", seven), "weft0-7");
+        let long = device_name("averylongdevice", InstanceId::new(0xff_fffe).unwrap());
+        assert_eq!((long.len(), long.as_str()), (15, "averyl-16777214"));
+    }
+}
