@@ -1,3 +1,4 @@
 //! Who watches: configuration, and the state shown to people and programs.
 
+pub mod api;
 pub mod config;
