@@ -107,6 +107,9 @@ pub struct Traffic {
     pub received: u64,
 }
 
+/// What [`Action::Store`] kept before a restart.
+pub type Stored = HashMap<String, Vec<u8>>;
+
 /// What an engine wants done, in order. One buffer is reused for every input.
 #[derive(Debug, Default)]
 pub struct Actions(pub Vec<Action>);

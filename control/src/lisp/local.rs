@@ -6,6 +6,15 @@ use weft_packet::lisp::{Address, Locator};
 
 use super::config::{Place, Rloc};
 
+/// How a datagram leaves for a peer.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Way {
+    /// Local source address; `None` lets the kernel choose.
+    pub from: Option<IpAddr>,
+    /// The uplink it leaves through; `None` lets routing choose.
+    pub uplink: Option<UplinkId>,
+}
+
 /// The local uplinks. One [`UplinkId`] may have an address of each family.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Local {
@@ -43,6 +52,22 @@ impl Local {
     /// The local address to talk to `peer` from: of its family, of the best working uplink.
     pub fn source_for(&self, peer: IpAddr) -> Option<&Uplink> {
         self.working().find(|u| u.rloc.is_ipv6() == peer.is_ipv6())
+    }
+
+    /// How to reach `peer`: through the best working uplink of its family, never through one that
+    /// does not work. A router without any uplink of that family leaves it to the kernel. `None`
+    /// when all uplinks of the family are down.
+    pub fn way_to(&self, peer: IpAddr) -> Option<Way> {
+        if !self.uplinks.iter().any(|u| u.rloc.is_ipv6() == peer.is_ipv6()) {
+            return Some(Way::default());
+        }
+        self.source_for(peer).map(|u| Way { from: Some(u.rloc), uplink: Some(u.id) })
+    }
+
+    /// How to answer from `address`, where a message came to: through the uplink that has it.
+    pub fn way_from(&self, address: IpAddr) -> Way {
+        let uplink = self.uplinks.iter().find(|u| u.rloc == address).map(|u| u.id);
+        Way { from: (!address.is_unspecified()).then_some(address), uplink }
     }
 
     /// The configured locators as they stand in records now, in ascending order. Uplinks that do
