@@ -5,7 +5,8 @@ use std::fmt;
 use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 use weft_fib::UplinkId;
-use weft_packet::addr::EidPrefix;
+use weft_packet::addr::{EidPrefix, Nonce};
+use weft_packet::lisp::MappingRecord;
 
 /// Something that happened.
 #[derive(Clone, Debug, PartialEq)]
@@ -61,12 +62,39 @@ pub enum Event {
         /// How often.
         tries: u32,
     },
+    /// An operator's lookup was answered.
+    LookupAnswered {
+        /// Names the lookup.
+        nonce: Nonce,
+        /// Asked for.
+        eid: EidPrefix,
+        /// Who answered.
+        from: IpAddr,
+        /// All that was answered, as it came.
+        records: Vec<MappingRecord>,
+        /// Since the request it answers.
+        took: Duration,
+    },
+    /// Nobody answered an operator's lookup.
+    LookupUnanswered {
+        /// Names the lookup.
+        nonce: Nonce,
+        /// Asked for.
+        eid: EidPrefix,
+        /// How often.
+        tries: u32,
+    },
     /// A Map-Resolver does not answer, another is used.
     ResolverFailover {
         /// Silent.
         from: IpAddr,
         /// Asked now.
         to: IpAddr,
+    },
+    /// A Map-Resolver that comes earlier in the configuration answers again and is used.
+    ResolverRestored {
+        /// Which.
+        resolver: IpAddr,
     },
     /// A remote locator answers again.
     RlocUp {
