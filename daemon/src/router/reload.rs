@@ -1,0 +1,70 @@
+//! The configuration changes while packets flow: only the difference is applied.
+
+use weft_manage::api::Failure;
+use weft_manage::config::{Config, load};
+
+use super::Router;
+use super::lifecycle::override_paths;
+use crate::data_plane;
+use crate::host::plan::device_name;
+
+impl Router {
+    /// SIGHUP: reload, and say in the log how it went.
+    pub(super) async fn hangup(&mut self) {
+        match self.reload().await {
+            Ok(changes) if changes.is_empty() => tracing::info!("configuration is unchanged"),
+            Ok(changes) => tracing::info!(changes = changes.len(), "configuration reloaded"),
+            Err(failure) => tracing::error!("configuration is not reloaded\n{failure}"),
+        }
+    }
+
+    /// Reads the file again and applies what differs. An invalid file changes nothing. Returns
+    /// the changes, a line each.
+    pub(super) async fn reload(&mut self) -> Result<Vec<String>, Failure> {
+        let new = self.load(None)?;
+        let changes = weft_manage::config::diff(&self.config, &new, &self.names);
+        if let Some(change) = changes.iter().find(|change| change.needs_restart) {
+            return Err(Failure {
+                error: format!("{} cannot change while the router runs", change.path),
+                help: Some("restart it to apply the new configuration".into()),
+                exit: 1,
+            });
+        }
+        self.change_instances(&new)?;
+        let now = self.clock.now();
+        self.config = new;
+        self.engine.reconfigure(now, self.config.lisp.clone(), &mut self.actions);
+        self.carry_out();
+        self.links_changed().await;
+        self.check_sysctls();
+        Ok(changes.iter().map(ToString::to_string).collect())
+    }
+
+    /// Reads a configuration as this router would run it.
+    pub(super) fn load(&mut self, file: Option<&std::path::Path>) -> Result<Config, Failure> {
+        let file = file.unwrap_or(&self.options.config);
+        let mut config = load(file, &mut self.names).map_err(|report| Failure {
+            error: report.to_string(),
+            help: None,
+            exit: 3,
+        })?;
+        override_paths(&mut config, &self.options);
+        Ok(config)
+    }
+
+    fn change_instances(&mut self, new: &Config) -> Result<(), Failure> {
+        let Some(plane) = &self.plane else { return Ok(()) };
+        let device = &new.data_plane.device;
+        let has = |config: &Config, id| config.instances.iter().any(|i| i.id == id);
+        for added in new.instances.iter().filter(|i| !has(&self.config, i.id)) {
+            plane.add_instance(added.id, &device_name(device, added.id)).map_err(|error| {
+                Failure { error: format!("instance {}: {error}", added.name), help: None, exit: 1 }
+            })?;
+        }
+        for gone in self.config.instances.iter().filter(|i| !has(new, i.id)) {
+            plane.remove_instance(gone.id);
+        }
+        plane.set_options(data_plane::options(new, &self.facts));
+        Ok(())
+    }
+}
