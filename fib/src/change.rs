@@ -24,6 +24,19 @@ pub enum Source {
     Default,
 }
 
+impl fmt::Display for Source {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(match self {
+            Self::Local => "local",
+            Self::Static => "static",
+            Self::OpenFlow => "openflow",
+            Self::Lisp => "lisp",
+            Self::Bgp => "bgp",
+            Self::Default => "default",
+        })
+    }
+}
+
 /// Names a path group; chosen by the source that makes it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct GroupId(pub u32);
@@ -46,6 +59,18 @@ pub enum Route {
     Drop(DropReason),
     /// Hold the packet and ask the control plane (a punt).
     Resolve,
+}
+
+impl fmt::Display for Route {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Local => f.pad("local"),
+            Self::Encapsulate(group) => f.pad(&format!("encapsulate to group {}", group.0)),
+            Self::Native => f.pad("native"),
+            Self::Drop(reason) => f.pad(&format!("drop ({reason})")),
+            Self::Resolve => f.pad("resolve"),
+        }
+    }
 }
 
 /// How a packet is wrapped. The port and the eight octets behind it follow from this.

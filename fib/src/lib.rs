@@ -7,9 +7,28 @@
 //! changes one group and not a hundred thousand prefixes.
 
 mod change;
+mod choice;
+mod counters;
+mod explain;
+mod fib;
+mod group;
+mod lpm;
+mod publish;
 mod reason;
+mod slots;
+mod sources;
+mod tables;
+mod underlay;
 
 pub use change::{
     Change, Encapsulation, GroupId, LocatorState, Path, Route, Source, Uplink, UplinkId,
 };
+pub use choice::{Failure, Verdict};
+pub use counters::{PairCount, UsageCount};
+pub use explain::{Decision, Explanation, Step};
+pub use fib::{Fib, PathInfo, RouteInfo};
+pub use group::{Group, Hop};
+pub use lpm::Lpm;
+pub use publish::{Reader, Snapshot};
 pub use reason::DropReason;
+pub use tables::{Forwarding, Lookup, Tables};

@@ -1,0 +1,182 @@
+//! What a data plane reads: the published tables.
+
+use std::collections::HashMap;
+use std::net::IpAddr;
+use std::sync::Arc;
+
+use foldhash::fast::RandomState;
+use weft_packet::addr::{EidPrefix, InstanceId, Prefix};
+
+use crate::counters::{Pair, Usage};
+use crate::{DropReason, Group, GroupId, Lpm, Route};
+
+/// The published tables: one longest-prefix match for each instance, and the path groups their
+/// entries point to.
+#[derive(Clone, Default)]
+pub struct Tables {
+    instances: HashMap<InstanceId, Lpm<Entry>, RandomState>,
+    groups: HashMap<GroupId, Arc<Group>, RandomState>,
+    peers: HashMap<IpAddr, Arc<[Peer]>, RandomState>,
+}
+
+/// The answer for a prefix.
+#[derive(Clone, Debug)]
+struct Entry {
+    route: Route,
+    usage: Arc<Usage>,
+}
+
+/// One of our addresses and the counter of what goes between it and a remote locator.
+#[derive(Clone, Debug)]
+pub(crate) struct Peer {
+    pub(crate) local: IpAddr,
+    pub(crate) pair: Arc<Pair>,
+}
+
+/// What to do with a packet, and the entry that says so.
+#[derive(Clone, Copy, Debug)]
+pub struct Lookup<'a> {
+    /// The longest prefix that contains the destination; `0.0.0.0/0` or `::/0` also when none
+    /// does.
+    pub prefix: Prefix,
+    /// What to do.
+    pub forwarding: Forwarding<'a>,
+    usage: Option<&'a Usage>,
+}
+
+/// What to do with a packet.
+#[derive(Clone, Copy, Debug)]
+pub enum Forwarding<'a> {
+    /// It is for an EID of ours.
+    Local,
+    /// Encapsulate it towards a hop of the group.
+    Encapsulate(&'a Group),
+    /// Forward it as it is.
+    Native,
+    /// Drop it, and count why.
+    Drop(DropReason),
+    /// Hold it and ask the control plane.
+    Resolve,
+}
+
+impl Tables {
+    /// What to do with a packet to `destination`. Where no entry matches that is to drop it:
+    /// [`DropReason::NegativeMapping`] in an instance that has entries,
+    /// [`DropReason::UnknownInstance`] in one that has none.
+    pub fn lookup(&self, instance: InstanceId, destination: IpAddr) -> Lookup<'_> {
+        let Some(entries) = self.instances.get(&instance) else {
+            return Lookup::none(destination, DropReason::UnknownInstance);
+        };
+        let Some((prefix, entry)) = entries.get(destination) else {
+            return Lookup::none(destination, DropReason::NegativeMapping);
+        };
+        Lookup { prefix, forwarding: self.forwarding(entry.route), usage: Some(&entry.usage) }
+    }
+
+    /// True when `address` is an EID of ours: the longest prefix that contains it says so.
+    pub fn is_local(&self, instance: InstanceId, address: IpAddr) -> bool {
+        self.route(instance, address) == Some(Route::Local)
+    }
+
+    /// True when the instance has any entry.
+    pub fn serves(&self, instance: InstanceId) -> bool {
+        self.instances.contains_key(&instance)
+    }
+
+    /// True when a packet with this inner source may come from this outer source, a locator of
+    /// the mapping of the inner source. `None` when that mapping is not known.
+    pub fn source_matches(
+        &self,
+        instance: InstanceId,
+        inner_source: IpAddr,
+        outer_source: IpAddr,
+    ) -> Option<bool> {
+        match self.route(instance, inner_source)? {
+            Route::Encapsulate(id) => Some(self.groups.get(&id)?.contains(outer_source)),
+            Route::Local | Route::Native | Route::Drop(_) | Route::Resolve => None,
+        }
+    }
+
+    /// Counts packets that came from a remote locator to a local one. Locators of no path group
+    /// are not counted.
+    pub fn received(&self, local: IpAddr, rloc: IpAddr, packets: u64) {
+        let peers = self.peers.get(&rloc);
+        if let Some(peer) = peers.and_then(|peers| peers.iter().find(|p| p.local == local)) {
+            peer.pair.receive(packets);
+        }
+    }
+
+    /// The route of the longest match.
+    pub(crate) fn route(&self, instance: InstanceId, address: IpAddr) -> Option<Route> {
+        Some(self.instances.get(&instance)?.get(address)?.1.route)
+    }
+
+    /// A route whose group was not made (yet) has no locator to use.
+    fn forwarding(&self, route: Route) -> Forwarding<'_> {
+        match route {
+            Route::Local => Forwarding::Local,
+            Route::Encapsulate(id) => self
+                .groups
+                .get(&id)
+                .map_or(Forwarding::Drop(DropReason::NoUsableRloc), |g| Forwarding::Encapsulate(g)),
+            Route::Native => Forwarding::Native,
+            Route::Drop(reason) => Forwarding::Drop(reason),
+            Route::Resolve => Forwarding::Resolve,
+        }
+    }
+
+    /// Carries out one change.
+    pub(crate) fn apply(&mut self, operation: Operation) {
+        match operation {
+            Operation::SetRoute { eid, route, usage } => {
+                let entries = self.instances.entry(eid.instance).or_default();
+                entries.set(eid.prefix, Entry { route, usage });
+            }
+            Operation::ClearRoute(eid) => {
+                if let Some(entries) = self.instances.get_mut(&eid.instance) {
+                    entries.clear(eid.prefix);
+                    if entries.is_empty() {
+                        self.instances.remove(&eid.instance);
+                    }
+                }
+            }
+            Operation::SetGroup(id, group) => {
+                self.groups.insert(id, group);
+            }
+            Operation::ClearGroup(id) => {
+                self.groups.remove(&id);
+            }
+            Operation::SetPeers(rloc, peers) => {
+                self.peers.insert(rloc, peers);
+            }
+            Operation::ClearPeers(rloc) => {
+                self.peers.remove(&rloc);
+            }
+        }
+    }
+}
+
+impl Lookup<'_> {
+    /// Counts packets that used the entry, and their octets.
+    pub fn count(&self, packets: u64, bytes: u64) {
+        if let Some(usage) = self.usage {
+            usage.add(packets, bytes);
+        }
+    }
+
+    fn none(destination: IpAddr, reason: DropReason) -> Self {
+        let prefix = if destination.is_ipv6() { Prefix::ALL_V6 } else { Prefix::ALL_V4 };
+        Self { prefix, forwarding: Forwarding::Drop(reason), usage: None }
+    }
+}
+
+/// A change to the published tables, carried out once on each of their two copies.
+#[derive(Clone)]
+pub(crate) enum Operation {
+    SetRoute { eid: EidPrefix, route: Route, usage: Arc<Usage> },
+    ClearRoute(EidPrefix),
+    SetGroup(GroupId, Arc<Group>),
+    ClearGroup(GroupId),
+    SetPeers(IpAddr, Arc<[Peer]>),
+    ClearPeers(IpAddr),
+}
