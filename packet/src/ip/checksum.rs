@@ -1,0 +1,158 @@
+//! The Internet checksum (RFC 1071) and its incremental update (RFC 1624).
+
+use std::net::IpAddr;
+
+/// A running one's complement sum. Pieces are added in the order of the packet, and every piece
+/// but the last has even length.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Sum(u64);
+
+impl Sum {
+    /// Nothing added yet.
+    pub const ZERO: Self = Self(0);
+
+    /// The pseudo header of TCP, UDP and ICMPv6 (RFC 8200 §8.1): `length` counts the octets from
+    /// the transport header on. Addresses of mixed families count as they are.
+    pub fn pseudo_header(source: IpAddr, destination: IpAddr, protocol: u8, length: usize) -> Self {
+        let sum =
+            [source, destination].into_iter().fold(Self::ZERO, |sum, address| match address {
+                IpAddr::V4(a) => sum.add(&a.octets()),
+                IpAddr::V6(a) => sum.add(&a.octets()),
+            });
+        sum.add(&u32::from(protocol).to_be_bytes()).add(&(length as u32).to_be_bytes())
+    }
+
+    /// The sum with `bytes` added.
+    pub fn add(self, bytes: &[u8]) -> Self {
+        // Sums are formed in the machine's byte order (RFC 1071 §2 (B)) and 64 bits at a time
+        // with end-around carry; independent lanes keep the carries from waiting on each other.
+        let mut lanes = [self.0, 0, 0, 0];
+        let mut blocks = bytes.chunks_exact(32);
+        for block in &mut blocks {
+            for (lane, word) in lanes.iter_mut().zip(block.as_chunks().0) {
+                *lane = add_around(*lane, u64::from_ne_bytes(*word));
+            }
+        }
+        let mut sum = lanes.into_iter().fold(0, add_around);
+        let (words, rest) = blocks.remainder().as_chunks();
+        for word in words {
+            sum = add_around(sum, u64::from_ne_bytes(*word));
+        }
+        let mut last = [0; 8];
+        last[..rest.len()].copy_from_slice(rest);
+        Self(add_around(sum, u64::from_ne_bytes(last)))
+    }
+
+    /// The 16-bit sum, not complemented: what a partial checksum holds.
+    pub fn folded(self) -> u16 {
+        let sum = (self.0 & 0xffff_ffff) + (self.0 >> 32);
+        let sum = (sum & 0xffff) + (sum >> 16 & 0xffff) + (sum >> 32);
+        let sum = (sum & 0xffff) + (sum >> 16);
+        let sum = (sum & 0xffff) + (sum >> 16);
+        u16::from_be((sum & 0xffff) as u16)
+    }
+
+    /// The checksum of what was added.
+    pub fn checksum(self) -> u16 {
+        !self.folded()
+    }
+
+    /// The checksum for UDP, where zero means that there is none (RFC 768).
+    pub fn udp_checksum(self) -> u16 {
+        match self.checksum() {
+            0 => 0xffff,
+            checksum => checksum,
+        }
+    }
+
+    /// True when what was added holds its own right checksum.
+    pub fn is_right(self) -> bool {
+        self.folded() == 0xffff
+    }
+}
+
+/// The checksum after one 16-bit word of what it covers changed from `old` to `new` (RFC 1624
+/// equation 3).
+pub fn update(checksum: u16, old: u16, new: u16) -> u16 {
+    let sum = u32::from(!checksum) + u32::from(!old) + u32::from(new);
+    let sum = (sum & 0xffff) + (sum >> 16);
+    !((sum & 0xffff) + (sum >> 16)) as u16
+}
+
+/// Writes the checksum of an IPv4 header, options included, into it. What is too short for one
+/// is left as it is.
+pub fn set_ipv4(header: &mut [u8]) {
+    if let Some(field) = header.get_mut(10..12) {
+        field.fill(0);
+        let checksum = Sum::ZERO.add(header).checksum();
+        header[10..12].copy_from_slice(&checksum.to_be_bytes());
+    }
+}
+
+const fn add_around(a: u64, b: u64) -> u64 {
+    let (sum, carry) = a.overflowing_add(b);
+    sum + carry as u64
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    /// RFC 1071 §1 as it is written: 16-bit words, end-around carry.
+    fn by_definition(bytes: &[u8]) -> u16 {
+        bytes.chunks(2).fold(0, |sum: u16, pair| {
+            let word = u16::from_be_bytes([pair[0], pair.get(1).copied().unwrap_or(0)]);
+            let (sum, carry) = sum.overflowing_add(word);
+            sum + u16::from(carry)
+        })
+    }
+
+    /// Zero has two forms in one's complement.
+    fn same(a: u16, b: u16) -> bool {
+        a == b || (a % 0xffff == 0 && b % 0xffff == 0)
+    }
+
+    #[test]
+    fn example_of_rfc_1071() {
+        let bytes = [0x00, 0x01, 0xf2, 0x03, 0xf4, 0xf5, 0xf6, 0xf7];
+        assert_eq!(Sum::ZERO.add(&bytes).folded(), 0xddf2);
+    }
+
+    #[test]
+    fn carries_survive_the_worst_octets() {
+        for length in 0..200 {
+            let bytes = vec![0xff; length];
+            assert!(same(Sum::ZERO.add(&bytes).folded(), by_definition(&bytes)), "{length}");
+        }
+    }
+
+    #[test]
+    fn set_checksum_is_right() {
+        let mut header = [0x45, 0, 0, 20, 1, 2, 0x40, 0, 64, 6, 9, 9, 10, 0, 0, 1, 10, 0, 0, 2];
+        set_ipv4(&mut header);
+        assert!(Sum::ZERO.add(&header).is_right());
+        set_ipv4(&mut header[..5]);
+    }
+
+    proptest! {
+        #[test]
+        fn sum_agrees_with_the_definition(bytes: Vec<u8>, split in 0usize..64) {
+            let at = (split * 2).min(bytes.len());
+            let sum = Sum::ZERO.add(&bytes[..at]).add(&bytes[at..]);
+            prop_assert!(same(sum.folded(), by_definition(&bytes)));
+        }
+
+        #[test]
+        fn update_agrees_with_summing_again(mut words: [u16; 10], at in 0usize..10, new: u16) {
+            let sum = |words: &[u16; 10]| {
+                let bytes: Vec<u8> = words.iter().flat_map(|w| w.to_be_bytes()).collect();
+                Sum::ZERO.add(&bytes).checksum()
+            };
+            let before = sum(&words);
+            let updated = update(before, words[at], new);
+            words[at] = new;
+            prop_assert!(same(updated, sum(&words)));
+        }
+    }
+}
