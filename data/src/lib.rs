@@ -1,1 +1,3 @@
 //! Who forwards: data planes that read the FIB and punt what it cannot answer.
+
+pub mod tun;

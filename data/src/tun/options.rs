@@ -1,0 +1,134 @@
+//! How the plane behaves. Everything here may change while packets flow, except where said.
+
+use std::collections::HashMap;
+use std::net::{Ipv4Addr, Ipv6Addr};
+use std::time::Duration;
+use weft_packet::addr::InstanceId;
+
+/// How the plane behaves; see [`Tun::set_options`](super::Tun::set_options).
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Options {
+    /// Device queues, each served by one thread; `None` = one a CPU, at most four. Fixed at start.
+    pub queues: Option<usize>,
+    /// UDP source ports per family that flows are spread over (RFC 9300 §5.3). Fixed at start.
+    pub source_ports: usize,
+    /// Receive buffer of each UDP socket, octets. Fixed at start.
+    pub receive_buffer: usize,
+    /// TTL of outer packets.
+    pub ttl: Ttl,
+    /// DSCP of outer packets.
+    pub dscp: Dscp,
+    /// Copy the outer DSCP to the inner packet when decapsulating (the uniform model of
+    /// RFC 2983); otherwise the inner one stays (the pipe model).
+    pub dscp_back: bool,
+    /// Tell senders what is too big and set DF on outer packets. Off: the underlay fragments.
+    pub path_mtu_discovery: bool,
+    /// Lower the MSS that TCP connections announce, in both directions.
+    pub mss_clamp: MssClamp,
+    /// Must the outer source be a locator of the inner source's mapping?
+    pub source_check: SourceCheck,
+    /// Decapsulate towards any inner destination and not only our EIDs: a Proxy-ETR or RTR.
+    pub decapsulate_any: bool,
+    /// Bounds on packets that wait for a mapping.
+    pub hold: HoldLimits,
+    /// Packets per second whose destination is handed to the control plane.
+    pub punt_rate: u32,
+    /// ICMP errors sent per second.
+    pub icmp_rate: u32,
+    /// What ICMP errors are sent from. Where nothing is given, from the address the packet was
+    /// sent to.
+    pub icmp_sources: HashMap<InstanceId, IcmpSource>,
+}
+
+impl Default for Options {
+    fn default() -> Self {
+        Self {
+            queues: None,
+            source_ports: 16,
+            receive_buffer: 8 << 20,
+            ttl: Ttl::default(),
+            dscp: Dscp::default(),
+            dscp_back: true,
+            path_mtu_discovery: true,
+            mss_clamp: MssClamp::default(),
+            source_check: SourceCheck::default(),
+            decapsulate_any: false,
+            hold: HoldLimits::default(),
+            punt_rate: 2000,
+            icmp_rate: 1000,
+            icmp_sources: HashMap::new(),
+        }
+    }
+}
+
+/// TTL of outer packets.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Ttl {
+    /// The inner packet's (RFC 9300 §5.3), so that traceroute and loops see every hop.
+    #[default]
+    Copy,
+    /// Always this; 0 is sent as 1.
+    Fixed(u8),
+}
+
+/// DSCP of outer packets.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Dscp {
+    /// The inner packet's.
+    #[default]
+    Copy,
+    /// Always this, 0 to 63.
+    Fixed(u8),
+}
+
+/// Whether the maximum segment size in TCP SYN packets is lowered.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum MssClamp {
+    /// Never.
+    #[default]
+    Off,
+    /// To what fits the path MTU.
+    Auto,
+    /// To this many octets.
+    Fixed(u16),
+}
+
+/// What is asked of the outer source when a packet is decapsulated (RFC 9300 §16).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum SourceCheck {
+    /// Nothing.
+    #[default]
+    Off,
+    /// It must be a locator of the inner source's mapping, if that mapping is known.
+    Loose,
+    /// The inner source's mapping must be known and hold it.
+    Strict,
+}
+
+/// Bounds on packets that wait for a mapping; shared evenly by the workers.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct HoldLimits {
+    /// Packets for one EID; 0 drops all packets to unresolved destinations.
+    pub packets_per_eid: usize,
+    /// EIDs.
+    pub eids: usize,
+    /// Octets of all held packets.
+    pub bytes: usize,
+    /// How long a packet waits.
+    pub time: Duration,
+}
+
+impl Default for HoldLimits {
+    fn default() -> Self {
+        Self { packets_per_eid: 64, eids: 8192, bytes: 16 << 20, time: Duration::from_secs(3) }
+    }
+}
+
+/// What ICMP errors of one instance are sent from.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct IcmpSource {
+    /// For errors about IPv4 packets.
+    pub v4: Option<Ipv4Addr>,
+    /// For errors about IPv6 packets.
+    pub v6: Option<Ipv6Addr>,
+}
