@@ -69,6 +69,16 @@ impl<'a> Reader<'a> {
         self.0.is_empty()
     }
 
+    /// Refuses a count that cannot fit: `count` items of at least `least` octets each must not
+    /// exceed what is left. Whoever allocates by a count asks here first.
+    pub fn room(&self, count: usize, least: usize, what: &'static str) -> Result<(), Error> {
+        if count.saturating_mul(least) > self.0.len() {
+            Err(Error::Truncated(what))
+        } else {
+            Ok(())
+        }
+    }
+
     /// The bytes left, without taking them.
     pub fn peek(&self) -> &'a [u8] {
         self.0
@@ -214,6 +224,23 @@ impl Writer {
             slot.copy_from_slice(bytes);
         }
     }
+}
+
+/// Bit `number` of `word`, counted as in the RFC drawings: 0 is the most significant.
+pub(crate) const fn bit(word: u32, number: u32) -> bool {
+    word & (1 << (31 - number)) != 0
+}
+
+/// A word with bit `number` set when `value` is true; bits are counted as in the RFC drawings.
+pub(crate) const fn flag(number: u32, value: bool) -> u32 {
+    (value as u32) << (31 - number)
+}
+
+/// How many of the items a writer may count in `N` bits are written: all of them, as long as the
+/// count field can say so.
+pub(crate) fn counted<T>(items: &[T], limit: u8) -> (u8, &[T]) {
+    let count = u8::try_from(items.len()).unwrap_or(limit).min(limit);
+    (count, &items[..count.into()])
 }
 
 #[cfg(test)]

@@ -1,25 +1,34 @@
 //! LISP (RFC 9300, 9301 and the RFCs beside them): one file a message.
 
-pub mod auth;
 mod address;
-mod data;
+pub mod auth;
+pub mod data;
 mod ecm;
-mod message;
+mod ids;
 mod info;
+mod inner;
+mod lisp_sec;
 mod map_notify;
 mod map_referral;
 mod map_register;
 mod map_reply;
 mod map_request;
+mod message;
 mod record;
 
-pub use address::{Address, Lcaf, MacAfi};
+pub use address::{
+    Address, Application, GeoCoordinates, GeoLocation, Lcaf, MacAfi, MulticastInfo, NatTraversal,
+    OpaqueKey, PathHop, Replica, SecurityKey, Sexagesimal, SourceDestination, UnknownLcaf,
+};
 pub use auth::{Algorithm, Authentication};
 pub use ecm::Encapsulated;
+pub use info::{Info, InfoBody};
+pub use lisp_sec::{EcmSecurity, EidAuthentication, EidClaim, MapReplySecurity, OneTimeKey};
 pub use map_notify::{MapNotify, NotifyKind};
+pub use map_referral::{MapReferral, ReferralAction, ReferralRecord, Signature};
 pub use map_register::MapRegister;
 pub use map_reply::MapReply;
-pub use map_request::MapRequest;
+pub use map_request::{MapRequest, RequestedEid};
 pub use message::Message;
 pub use record::{Action, Eid, Locator, MappingRecord, Ttl};
 
