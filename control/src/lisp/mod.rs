@@ -1,5 +1,6 @@
 //! The LISP control plane (RFC 9301): one engine, composed of the roles that are configured.
 
 pub mod config;
+pub mod etr;
 pub mod event;
 pub mod local;

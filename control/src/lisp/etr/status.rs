@@ -1,0 +1,71 @@
+//! The ETR as operators see it.
+
+use serde::Serialize;
+use weft_packet::lisp::Locator;
+
+use super::database::Mapping;
+use super::registration::RegistrationStatus;
+
+/// How the ETR stands.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub struct EtrStatus {
+    /// It is a Proxy-ETR.
+    pub proxy: bool,
+    /// What is ours, in order.
+    pub database: Vec<MappingStatus>,
+    /// With each Map-Server.
+    pub registrations: Vec<RegistrationStatus>,
+    /// RLOCs that would be told of a change now.
+    pub told_of_changes: usize,
+}
+
+/// A mapping of ours.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub struct MappingStatus {
+    /// The EID-prefix, `[instance]prefix` outside the default instance.
+    pub eid: String,
+    /// Its instance.
+    pub instance: u32,
+    /// Seconds others may cache it.
+    pub record_ttl: f64,
+    /// Its locators as they are told now; empty while no uplink of it works.
+    pub locators: Vec<LocatorStatus>,
+}
+
+/// A locator of ours.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub struct LocatorStatus {
+    /// The RLOC.
+    pub rloc: String,
+    /// Lower is better.
+    pub priority: u8,
+    /// Share within its priority.
+    pub weight: u8,
+    /// It is this router's own.
+    pub local: bool,
+}
+
+impl MappingStatus {
+    pub(super) fn new(mapping: &Mapping) -> Self {
+        Self {
+            eid: mapping.configured.eid.to_string(),
+            instance: mapping.configured.eid.instance.get(),
+            record_ttl: mapping.configured.record_ttl.as_secs_f64(),
+            locators: mapping.locators.iter().map(LocatorStatus::new).collect(),
+        }
+    }
+}
+
+impl LocatorStatus {
+    fn new(locator: &Locator) -> Self {
+        Self {
+            rloc: locator.address.ip().map(|ip| ip.to_string()).unwrap_or_default(),
+            priority: locator.priority,
+            weight: locator.weight,
+            local: locator.local,
+        }
+    }
+}
