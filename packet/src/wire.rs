@@ -204,6 +204,14 @@ impl Writer {
         }
     }
 
+    /// Appends every item, front to back.
+    pub fn each<T: Wire>(&mut self, items: &[T]) -> &mut Self {
+        for item in items {
+            item.write(self);
+        }
+        self
+    }
+
     /// Appends what `body` writes, after its length in 16 bits.
     ///
     /// A body above 65,535 octets cannot be expressed; its length field saturates, and the codecs

@@ -197,7 +197,9 @@ fn mac(
 
 fn digest<M: Mac + KeyInit>(key: &[u8], covered: [&[u8]; 3]) -> Option<hmac::digest::Output<M>> {
     let mut mac = <M as KeyInit>::new_from_slice(key).ok()?;
-    covered.iter().for_each(|part| mac.update(part));
+    for part in covered {
+        mac.update(part);
+    }
     Some(mac.finalize().into_bytes())
 }
 

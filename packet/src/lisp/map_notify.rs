@@ -57,7 +57,7 @@ impl Wire for MapNotify {
         w.u32(number << 28 | flag(4, self.xtr.is_some()) | u32::from(record_count))
             .u64(self.nonce.0);
         self.authentication.write(w);
-        records.iter().for_each(|record| record.write(w));
+        w.each(records);
         if let Some(ids) = self.xtr {
             write_ids(ids, w);
         }

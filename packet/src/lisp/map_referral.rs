@@ -86,7 +86,7 @@ impl Wire for MapReferral {
     fn write(&self, w: &mut Writer) {
         let (count, records) = counted(&self.records, u8::MAX);
         w.u32(6 << 28 | u32::from(count)).u64(self.nonce.0);
-        records.iter().for_each(|record| record.write(w));
+        w.each(records);
     }
 }
 
@@ -119,8 +119,8 @@ impl Wire for ReferralRecord {
             version: u16::from(signature_count) << 12 | self.version & RecordHead::VERSION,
         };
         head.write(&self.eid, w);
-        referrals.iter().for_each(|locator| locator.write(w));
-        signatures.iter().for_each(|signature| signature.write(w));
+        w.each(referrals);
+        w.each(signatures);
     }
 }
 

@@ -67,7 +67,7 @@ impl Wire for MapRegister {
         )
         .u64(self.nonce.0);
         self.authentication.write(w);
-        records.iter().for_each(|record| record.write(w));
+        w.each(records);
         if let Some(ids) = self.xtr {
             write_ids(ids, w);
         }

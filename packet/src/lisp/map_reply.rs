@@ -49,7 +49,7 @@ impl Wire for MapReply {
                 | u32::from(record_count),
         )
         .u64(self.nonce.0);
-        records.iter().for_each(|record| record.write(w));
+        w.each(records);
         if let Some(security) = &self.security {
             security.write(w);
         }

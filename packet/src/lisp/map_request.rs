@@ -90,7 +90,7 @@ impl Wire for MapRequest {
         if itr_rlocs.is_empty() {
             Address::None.write(w);
         }
-        itr_rlocs.iter().for_each(|rloc| rloc.write(w));
+        w.each(itr_rlocs);
         for RequestedEid { subscribe, eid } in eids {
             eid.address.write(w.u8(u8::from(*subscribe) << 7).u8(eid.mask_len));
         }

@@ -218,7 +218,7 @@ impl Wire for MappingRecord {
             version: self.version & RecordHead::VERSION,
         };
         head.write(&self.eid, w);
-        locators.iter().for_each(|locator| locator.write(w));
+        w.each(locators);
     }
 }
 

@@ -282,7 +282,9 @@ impl Lcaf {
     fn write_body(&self, w: &mut Writer) {
         match self {
             Self::Null => {}
-            Self::AfiList(list) => list.iter().for_each(|address| address.write(w)),
+            Self::AfiList(list) => {
+                w.each(list);
+            }
             Self::InstanceId { instance: word, address, .. }
             | Self::AsNumber { number: word, address }
             | Self::Encapsulations { formats: word, address } => address.write(w.u32(*word)),
@@ -292,10 +294,18 @@ impl Lcaf {
             Self::OpaqueKey(key) => key.write(w),
             Self::NatTraversal(nat) => nat.write(w),
             Self::Multicast(multicast) => multicast.write(w),
-            Self::Path(hops) => hops.iter().for_each(|hop| hop.write(w)),
+            Self::Path(hops) => {
+                for hop in hops {
+                    hop.write(w);
+                }
+            }
             Self::SecurityKey(key) => key.write(w),
             Self::SourceDestination(pair) => pair.write(w),
-            Self::Replication(replicas) => replicas.iter().for_each(|replica| replica.write(w)),
+            Self::Replication(replicas) => {
+                for replica in replicas {
+                    replica.write(w);
+                }
+            }
             Self::Json { text, address, .. } => {
                 w.with_len16(|w| {
                     w.bytes(text);

@@ -88,7 +88,7 @@ impl NatTraversal {
         self.global_etr.write(w);
         self.map_server.write(w);
         self.private_etr.write(w);
-        self.rtrs.iter().for_each(|rtr| rtr.write(w));
+        w.each(&self.rtrs);
     }
 }
 

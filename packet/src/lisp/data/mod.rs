@@ -5,9 +5,15 @@
 //! writing take no memory. Reserved bits are ignored and sent as zero; fields whose flag is not
 //! set have no value here.
 
+mod lisp;
+mod vxlan;
+
 use super::{DATA_PORT, VXLAN_GPE_PORT, VXLAN_PORT};
-use crate::addr::{InstanceId, Vni};
-use crate::wire::{Error, Reader, bit, flag};
+use crate::addr::InstanceId;
+use crate::wire::{Error, Reader, bit};
+
+pub use lisp::{LispGpeHeader, LispHeader, NonceField};
+pub use vxlan::{GroupPolicy, VxlanGpeHeader, VxlanHeader};
 
 /// The header of an encapsulated packet.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -20,87 +26,6 @@ pub enum DataHeader {
     VxlanGpe(VxlanGpeHeader),
     /// UDP 4789: an Ethernet frame follows.
     Vxlan(VxlanHeader),
-}
-
-/// The LISP header (RFC 9300 §5.1).
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct LispHeader {
-    /// What the 24 bits behind the flags carry.
-    pub nonce: NonceField,
-    /// I: the instance; without it the default one is meant.
-    pub instance: Option<InstanceId>,
-    /// L: locator-status-bits, 8 of them beside an instance, else 32.
-    pub locator_status: Option<u32>,
-    /// KK: which key encrypts the packet, 1 to 3; 0 none (RFC 8061 §3).
-    pub key_id: u8,
-}
-
-/// The use of the 24 bits behind the flags of a LISP header.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum NonceField {
-    /// N = V = 0: none.
-    #[default]
-    Unused,
-    /// N: a nonce.
-    Nonce {
-        /// 24 bits.
-        nonce: u32,
-        /// E: send it back.
-        echo: bool,
-    },
-    /// V: the Map-Versions of both ends (RFC 9302 §4). With N set too, N counts.
-    Versions {
-        /// Of the mapping of the inner source, 12 bits.
-        source: u16,
-        /// Of the mapping of the inner destination, 12 bits.
-        destination: u16,
-    },
-}
-
-/// The LISP-GPE header (RFC 9305 §3).
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct LispGpeHeader {
-    /// What follows.
-    pub next: NextProtocol,
-    /// I: the instance.
-    pub instance: Option<InstanceId>,
-    /// L: locator-status-bits, as in [`LispHeader`].
-    pub locator_status: Option<u32>,
-    /// KK, as in [`LispHeader`].
-    pub key_id: u8,
-}
-
-/// The VXLAN-GPE header, version 0.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct VxlanGpeHeader {
-    /// What follows.
-    pub next: NextProtocol,
-    /// I: the network.
-    pub vni: Option<Vni>,
-    /// B: a frame for many receivers.
-    pub bum: bool,
-    /// O: not for a host, but about the tunnel.
-    pub oam: bool,
-}
-
-/// The VXLAN header (RFC 7348 §5).
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct VxlanHeader {
-    /// The network.
-    pub vni: Vni,
-    /// G: the group of the source (VXLAN group policy draft).
-    pub policy: Option<GroupPolicy>,
-}
-
-/// The group policy extension of VXLAN.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct GroupPolicy {
-    /// Group Policy ID, elsewhere called security group tag.
-    pub group: u16,
-    /// D: do not learn the source.
-    pub dont_learn: bool,
-    /// A: policy was applied already.
-    pub applied: bool,
 }
 
 /// What follows a header that says so (RFC 9305 §3, VXLAN-GPE draft).
@@ -127,8 +52,8 @@ impl DataHeader {
     /// Reads the header of a packet that came to UDP `port`. A port that carries no data is
     /// refused, as are VXLAN without VNI, VXLAN-GPE without next protocol and its later versions.
     pub const fn from_bytes(port: u16, bytes: [u8; Self::LEN]) -> Result<Self, Error> {
-        let word = u64::from_be_bytes(bytes);
-        let (first, second) = ((word >> 32) as u32, word as u32);
+        let [a, b, c, d, second @ ..] = bytes;
+        let (first, second) = (u32::from_be_bytes([a, b, c, d]), u32::from_be_bytes(second));
         match port {
             DATA_PORT if bit(first, 5) => Ok(Self::LispGpe(LispGpeHeader::read(first, second))),
             DATA_PORT => Ok(Self::Lisp(LispHeader::read(first, second))),
@@ -193,132 +118,6 @@ impl DataHeader {
     }
 }
 
-impl LispHeader {
-    /// A header that says nothing but the instance.
-    pub const fn of(instance: InstanceId) -> Self {
-        let instance = if instance.get() == 0 { None } else { Some(instance) };
-        Self { nonce: NonceField::Unused, instance, locator_status: None, key_id: 0 }
-    }
-
-    const fn read(first: u32, second: u32) -> Self {
-        let nonce = if bit(first, 0) {
-            NonceField::Nonce { nonce: first & BITS_24, echo: bit(first, 2) }
-        } else if bit(first, 3) {
-            NonceField::Versions {
-                source: (first >> 12 & 0xfff) as u16,
-                destination: (first & 0xfff) as u16,
-            }
-        } else {
-            NonceField::Unused
-        };
-        Self {
-            nonce,
-            instance: read_instance(first, second),
-            locator_status: read_locator_status(first, second),
-            key_id: (first >> 24 & 3) as u8,
-        }
-    }
-
-    const fn words(self) -> (u32, u32) {
-        let nonce = match self.nonce {
-            NonceField::Unused => 0,
-            NonceField::Nonce { nonce, echo } => flag(0, true) | flag(2, echo) | nonce & BITS_24,
-            NonceField::Versions { source, destination } => {
-                flag(3, true) | (source as u32 & 0xfff) << 12 | destination as u32 & 0xfff
-            }
-        };
-        let (flags, second) = instance_words(self.instance, self.locator_status, self.key_id);
-        (nonce | flags, second)
-    }
-}
-
-impl LispGpeHeader {
-    /// A header that says nothing but the instance and what follows.
-    pub const fn of(instance: InstanceId, next: NextProtocol) -> Self {
-        let LispHeader { instance, locator_status, key_id, .. } = LispHeader::of(instance);
-        Self { next, instance, locator_status, key_id }
-    }
-
-    const fn read(first: u32, second: u32) -> Self {
-        Self {
-            next: NextProtocol::from_number(first as u8),
-            instance: read_instance(first, second),
-            locator_status: read_locator_status(first, second),
-            key_id: (first >> 24 & 3) as u8,
-        }
-    }
-
-    const fn words(self) -> (u32, u32) {
-        let (flags, second) = instance_words(self.instance, self.locator_status, self.key_id);
-        (flag(5, true) | self.next.number() as u32 | flags, second)
-    }
-}
-
-impl VxlanGpeHeader {
-    /// A header that says nothing but the network and what follows.
-    pub const fn of(vni: Vni, next: NextProtocol) -> Self {
-        Self { next, vni: Some(vni), bum: false, oam: false }
-    }
-
-    const fn read(first: u32, second: u32) -> Result<DataHeader, Error> {
-        let version = first >> 28 & 3;
-        if version != 0 {
-            return Err(Error::Invalid("VXLAN-GPE version", version as u64));
-        }
-        if !bit(first, 5) {
-            return Err(Error::Refused("VXLAN-GPE without next protocol"));
-        }
-        Ok(DataHeader::VxlanGpe(Self {
-            next: NextProtocol::from_number(first as u8),
-            vni: if bit(first, 4) { Vni::new(second >> 8) } else { None },
-            bum: bit(first, 6),
-            oam: bit(first, 7),
-        }))
-    }
-
-    const fn words(self) -> (u32, u32) {
-        let (instance, second) = match self.vni {
-            Some(vni) => (flag(4, true), vni.get() << 8),
-            None => (0, 0),
-        };
-        let flags = instance | flag(5, true) | flag(6, self.bum) | flag(7, self.oam);
-        (flags | self.next.number() as u32, second)
-    }
-}
-
-impl VxlanHeader {
-    const fn read(first: u32, second: u32) -> Result<DataHeader, Error> {
-        match Vni::new(second >> 8) {
-            Some(vni) if bit(first, 4) => {
-                let policy = if bit(first, 0) {
-                    Some(GroupPolicy {
-                        group: first as u16,
-                        dont_learn: bit(first, 9),
-                        applied: bit(first, 12),
-                    })
-                } else {
-                    None
-                };
-                Ok(DataHeader::Vxlan(Self { vni, policy }))
-            }
-            _ => Err(Error::Refused("VXLAN without VNI")),
-        }
-    }
-
-    const fn words(self) -> (u32, u32) {
-        let policy = match self.policy {
-            Some(policy) => {
-                flag(0, true)
-                    | flag(9, policy.dont_learn)
-                    | flag(12, policy.applied)
-                    | policy.group as u32
-            }
-            None => 0,
-        };
-        (flag(4, true) | policy, self.vni.get() << 8)
-    }
-}
-
 impl NextProtocol {
     /// The number on the wire.
     pub const fn number(self) -> u8 {
@@ -361,41 +160,22 @@ pub fn skip_shims(next: NextProtocol, packet: &[u8]) -> Result<(NextProtocol, &[
     Err(Error::Refused("more than 8 shim headers"))
 }
 
-const fn read_instance(first: u32, second: u32) -> Option<InstanceId> {
-    if bit(first, 4) { InstanceId::new(second >> 8) } else { None }
+/// The last eight bits of `word`.
+const fn low_octet(word: u32) -> u8 {
+    let [.., octet] = word.to_be_bytes();
+    octet
 }
 
-const fn read_locator_status(first: u32, second: u32) -> Option<u32> {
-    match (bit(first, 1), bit(first, 4)) {
-        (false, _) => None,
-        (true, true) => Some(second & 0xff),
-        (true, false) => Some(second),
-    }
+/// The last sixteen bits of `word`.
+const fn low_half(word: u32) -> u16 {
+    let [.., high, low] = word.to_be_bytes();
+    u16::from_be_bytes([high, low])
 }
-
-/// The flags L, I and K, and the second word.
-const fn instance_words(
-    instance: Option<InstanceId>,
-    locator_status: Option<u32>,
-    key_id: u8,
-) -> (u32, u32) {
-    let flags =
-        flag(1, locator_status.is_some()) | flag(4, instance.is_some()) | (key_id as u32 & 3) << 24;
-    let status = match locator_status {
-        Some(status) => status,
-        None => 0,
-    };
-    match instance {
-        Some(instance) => (flags, instance.get() << 8 | status & 0xff),
-        None => (flags, status),
-    }
-}
-
-const BITS_24: u32 = 0x00ff_ffff;
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::addr::Vni;
 
     fn lisp(bytes: [u8; 8]) -> LispHeader {
         match DataHeader::from_bytes(DATA_PORT, bytes) {
