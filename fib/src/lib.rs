@@ -15,6 +15,7 @@ mod group;
 mod lpm;
 mod publish;
 mod reason;
+pub mod reference;
 mod slots;
 mod sources;
 mod tables;
