@@ -204,22 +204,22 @@ impl Fib {
             }
         }
         let old = self.groups.insert(id, paths.into());
-        self.leave(id, old);
+        self.leave(id, old.as_deref().unwrap_or_default());
         self.stale_groups.insert(id);
     }
 
     fn clear_group(&mut self, id: GroupId) {
         let Some(old) = self.groups.remove(&id) else { return };
-        self.leave(id, Some(old));
+        self.leave(id, &old);
         self.stale_groups.remove(&id);
         self.publisher.add(Operation::ClearGroup(id));
     }
 
     /// Takes a group off the locators it used to contain and does not now.
-    fn leave(&mut self, id: GroupId, old: Option<Arc<[Path]>>) {
+    fn leave(&mut self, id: GroupId, old: &[Path]) {
         let now = self.groups.get(&id);
         let stays = |rloc| now.is_some_and(|paths| paths.iter().any(|p| p.rloc == rloc));
-        for path in old.iter().flat_map(|paths| paths.iter()).filter(|p| !stays(p.rloc)) {
+        for path in old.iter().filter(|path| !stays(path.rloc)) {
             let forgotten = self.underlay.leave(path.rloc, id);
             self.stale_peers.extend(forgotten);
         }

@@ -1,5 +1,6 @@
 //! A path group, compiled: a flow hash picks the locator and the uplink in two table reads.
 
+use std::collections::HashMap;
 use std::net::IpAddr;
 use std::sync::Arc;
 
@@ -70,10 +71,10 @@ impl Group {
     /// As [`Group::pick`], with the reasons. Locator and uplink are chosen by different bits of
     /// the mixed hash, so that each share holds within every other.
     pub(crate) fn pick_slots(&self, flow_hash: u32) -> Result<Pick<'_>, DropReason> {
-        let mixed = mix(u64::from(flow_hash));
-        let (way, locator_slot) = self.slots.pick(mixed as u32);
+        let [a, b, c, d, ..] = mix(u64::from(flow_hash)).to_be_bytes();
+        let (way, locator_slot) = self.slots.pick(u16::from_be_bytes([a, b]));
         let way = self.ways.get(way).ok_or(self.refusal)?;
-        let (hop, uplink_slot) = way.slots.pick((mixed >> 32) as u32);
+        let (hop, uplink_slot) = way.slots.pick(u16::from_be_bytes([c, d]));
         let hop = way.hops.get(hop).ok_or(self.refusal)?;
         Ok(Pick {
             hop,
@@ -142,19 +143,19 @@ pub(crate) const fn overhead(rloc: IpAddr) -> u16 {
     }
 }
 
-/// The tables that share flows among uplinks. Nearly all locators are reached through the same
-/// uplinks, so nearly all groups share one.
+/// The tables that share flows among uplinks, by address and weight of each. Nearly all locators
+/// are reached through the same uplinks, so nearly all groups share one.
 #[derive(Debug, Default)]
-pub(crate) struct UplinkSlots(Vec<(Vec<(IpAddr, u8)>, Arc<Slots>)>);
+pub(crate) struct UplinkSlots(HashMap<Vec<(IpAddr, u8)>, Arc<Slots>>);
 
 impl UplinkSlots {
     fn slots(&mut self, uplinks: &[&Uplink]) -> Arc<Slots> {
         let members: Vec<_> = uplinks.iter().map(|u| (u.rloc, u.weight)).collect();
-        if let Some((_, slots)) = self.0.iter().find(|(known, _)| *known == members) {
+        if let Some(slots) = self.0.get(&members) {
             return slots.clone();
         }
         let slots = Arc::new(Slots::new(&members));
-        self.0.push((members, slots.clone()));
+        self.0.insert(members, slots.clone());
         slots
     }
 }

@@ -200,7 +200,7 @@ trait FamilyKey: prefix_trie::Prefix<R: Hash + Eq + Copy> + Copy {
 
 /// Defines the trie key of a family over the integer its addresses are.
 macro_rules! family_key {
-    ($name:ident, $bits:ty, $address:ty) => {
+    ($name:ident, $bits:ty, $width:literal, $address:ty) => {
         #[derive(Clone, Copy, Debug)]
         struct $name {
             bits: $bits,
@@ -225,7 +225,7 @@ macro_rules! family_key {
 
         impl FamilyKey for $name {
             fn host(bits: $bits) -> Self {
-                Self { bits, length: <$bits>::BITS as u8 }
+                Self { bits, length: $width }
             }
 
             fn prefix(self) -> Prefix {
@@ -236,8 +236,8 @@ macro_rules! family_key {
     };
 }
 
-family_key!(V4, u32, Ipv4Addr);
-family_key!(V6, u128, Ipv6Addr);
+family_key!(V4, u32, 32, Ipv4Addr);
+family_key!(V6, u128, 128, Ipv6Addr);
 
 #[cfg(test)]
 mod tests {

@@ -170,13 +170,9 @@ impl Reference {
 fn shared<'a, T>(all: &[&'a T], rank: impl Fn(&T) -> (u8, u8)) -> Vec<(&'a T, f64)> {
     let best = all.iter().map(|one| rank(one).0).min();
     let among: Vec<_> = all.iter().filter(|one| Some(rank(one).0) == best).collect();
-    let total: f64 = among.iter().map(|one| f64::from(rank(one).1)).sum();
-    among
-        .iter()
-        .map(|one| match total {
-            0.0 => (**one, 1.0 / among.len() as f64),
-            _ => (**one, f64::from(rank(one).1) / total),
-        })
-        .filter(|(_, share)| *share > 0.0)
-        .collect()
+    let equal = among.iter().all(|one| rank(one).1 == 0);
+    let weight = |one: &T| if equal { 1.0 } else { f64::from(rank(one).1) };
+    let total: f64 = among.iter().map(|one| weight(one)).sum();
+    let shares = among.iter().map(|one| (**one, weight(one) / total));
+    shares.filter(|(_, share)| *share > 0.0).collect()
 }

@@ -25,7 +25,7 @@ fn every_reason_is_given_in_order() {
     let fib = say([
         Change::SetUplinks(vec![
             uplink(0, "203.0.113.1", 1, 75),
-            broken(uplink(1, "198.51.100.1", 1, 25)),
+            broken(&uplink(1, "198.51.100.1", 1, 25)),
             uplink(2, "203.0.113.65", 2, 0),
         ]),
         group(7, &[("192.0.2.1", 1, 50), ("192.0.2.2", 1, 50), ("192.0.2.3", 2, 0)]),

@@ -84,12 +84,12 @@ fn a_failed_uplink_moves_only_its_own_flows_and_none_left_is_said() {
         group(1, &[("192.0.2.1", 1, 1), ("192.0.2.2", 1, 1)]),
     ]);
     let before = flows(&reader).unwrap();
-    say(&mut fib, [Change::SetUplinks(vec![first.clone(), broken(second.clone())])]);
+    say(&mut fib, [Change::SetUplinks(vec![first.clone(), broken(&second)])]);
     let during = flows(&reader).unwrap();
     assert!(during.iter().all(|(_, local)| *local == first.rloc));
     assert!(before.iter().zip(&during).all(|(was, is)| was.0 == is.0));
 
-    say(&mut fib, [Change::SetUplinks(vec![broken(first), broken(second)])]);
+    say(&mut fib, [Change::SetUplinks(vec![broken(&first), broken(&second)])]);
     assert_eq!(flows(&reader), Err(DropReason::NoUsableUplink));
 }
 

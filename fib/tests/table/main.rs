@@ -71,6 +71,6 @@ fn uplink(id: u16, rloc: &str, priority: u8, weight: u8) -> Uplink {
 }
 
 /// An uplink that does not work.
-fn broken(uplink: Uplink) -> Uplink {
-    Uplink { up: false, ..uplink }
+fn broken(uplink: &Uplink) -> Uplink {
+    Uplink { up: false, ..uplink.clone() }
 }
