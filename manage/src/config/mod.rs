@@ -3,9 +3,47 @@
 //! `load` reads the file (and `conf.d/*.toml` beside it), reports every error at once, each with
 //! file, line, caret and remedy, and returns a [`Config`] in which every reference is resolved.
 
+mod diff;
+mod document;
+mod read;
+mod report;
 mod resolved;
+mod section;
+mod show;
+
+use std::path::Path;
+
+pub use diff::{Change, diff};
+pub use show::{Line, lines};
+pub use report::{Place, Problem, Report, Severity, Source};
 
 pub use resolved::{
     Config, DataPlane, Driver, FirstPacket, Instance, Log, LogFormat, Management, MssClamp, Node,
     OnTooBig, SourceCheck, Uplink, UplinkNames, UplinkPlace,
 };
+
+/// Reads a configuration file. Errors come all at once; warnings are lost (see [`check`]).
+pub fn load(path: &Path, names: &mut UplinkNames) -> Result<Config, Report> {
+    let (config, report) = check(path, names);
+    config.ok_or(report)
+}
+
+/// Reads a configuration file and says everything that can be said of it. The configuration is
+/// there unless something was an error.
+pub fn check(path: &Path, names: &mut UplinkNames) -> (Option<Config>, Report) {
+    let mut report = Report::default();
+    let root = document::read(path, &mut report);
+    let folder = path.parent().unwrap_or(Path::new("."));
+    let config = read::read(&root, folder, names, &mut report);
+    report.sort();
+    (config.filter(|_| report.errors() == 0), report)
+}
+
+/// As [`check`], of a text; secrets in files are looked for in the working folder.
+pub fn check_text(name: &str, text: &str, names: &mut UplinkNames) -> (Option<Config>, Report) {
+    let mut report = Report::default();
+    let root = document::parse(name, text, &mut report);
+    let config = read::read(&root, Path::new("."), names, &mut report);
+    report.sort();
+    (config.filter(|_| report.errors() == 0), report)
+}

@@ -1,0 +1,69 @@
+//! What a new configuration changes, a line for each key, and whether it can change live.
+
+use std::fmt;
+
+use super::resolved::{Config, UplinkNames};
+use super::show::{Line, lines};
+
+/// One difference between two configurations.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Change {
+    /// Which key, as the manual names it.
+    pub path: String,
+    /// What it was; `None`: it is new.
+    pub old: Option<String>,
+    /// What it is to be; `None`: it goes.
+    pub new: Option<String>,
+    /// The router must be started again for it.
+    pub needs_restart: bool,
+}
+
+impl fmt::Display for Change {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let when = if self.needs_restart { "needs a restart" } else { "live" };
+        match (&self.old, &self.new) {
+            (None, Some(new)) => write!(f, "+ {} = {new}   {when}", self.path),
+            (Some(old), None) => write!(f, "- {} = {old}   {when}", self.path),
+            (Some(old), Some(new)) => write!(f, "~ {}   {old} \u{2192} {new}   {when}", self.path),
+            (None, None) => Ok(()),
+        }
+    }
+}
+
+/// Keys whose change the running router cannot follow.
+const FIXED: [&str; 8] = [
+    "management.socket",
+    "management.state",
+    "management.event-history",
+    "dataplane.driver",
+    "dataplane.device",
+    "dataplane.queues",
+    "map-server.listen",
+    "node.xtr-id",
+];
+
+/// What `new` changes of `old`.
+pub fn diff(old: &Config, new: &Config, names: &UplinkNames) -> Vec<Change> {
+    let (old, new) = (lines(old, names), lines(new, names));
+    let find = |lines: &[Line], path: &str| {
+        lines.iter().find(|line| line.path == path).map(|line| line.value.clone())
+    };
+    let mut changes = Vec::new();
+    for line in &old {
+        let now = find(&new, &line.path);
+        if now.as_ref() != Some(&line.value) {
+            changes.push(change(&line.path, Some(line.value.clone()), now));
+        }
+    }
+    for line in &new {
+        if find(&old, &line.path).is_none() {
+            changes.push(change(&line.path, None, Some(line.value.clone())));
+        }
+    }
+    changes
+}
+
+fn change(path: &str, old: Option<String>, new: Option<String>) -> Change {
+    let needs_restart = FIXED.contains(&path);
+    Change { path: path.to_owned(), old, new, needs_restart }
+}

@@ -1,0 +1,171 @@
+//! `[itr]`.
+
+use weft_control::lisp::config::{Itr, Probing, ProxyEtr, StaticMapping};
+use weft_packet::addr::EidPrefix;
+use weft_packet::lisp::Action;
+
+use super::{Reading, instance_of, locators};
+use crate::config::report::Report;
+use crate::config::resolved::UplinkNames;
+use crate::config::section::{Section, parse_ip, parse_prefix, text};
+
+pub(super) fn itr(
+    top: &mut Section<'_>,
+    reading: &mut Reading<'_>,
+    names: &mut UplinkNames,
+) -> Option<Itr> {
+    let mut section = top.section("itr", reading.report)?;
+    let s = &mut section;
+    let defaults = Itr::default();
+    let report = &mut *reading.report;
+    let resolvers = s.list("map-resolvers", report, parse_ip);
+    for (address, place) in &resolvers {
+        locators::check_rloc(*address, place, report);
+    }
+    let allowed = s.list("allowed-eids", report, parse_prefix);
+    let probing = probing(s, report);
+    let mut itr = Itr {
+        map_resolvers: resolvers.into_iter().map(|(address, _)| address).collect(),
+        proxy: s.flag("proxy", report).unwrap_or_default(),
+        map_request_retries: s
+            .number("map-request-retries", 0..=10, report)
+            .unwrap_or(defaults.map_request_retries),
+        allowed_eids: allowed
+            .into_iter()
+            .map(|(prefix, _)| EidPrefix::new(weft_packet::addr::InstanceId::DEFAULT, prefix))
+            .collect(),
+        map_cache_limit: s
+            .number("map-cache-limit", 1..=10_000_000, report)
+            .unwrap_or(defaults.map_cache_limit),
+        idle_timeout: s.duration("idle-timeout", report).unwrap_or(defaults.idle_timeout),
+        max_ttl: s.duration("max-ttl", report).unwrap_or(defaults.max_ttl),
+        probing,
+        proxy_etrs: proxy_etrs(s, report),
+        static_map_cache: Vec::new(),
+    };
+    if let Some(node) = s.take("itr-rlocs")
+        && let Some(name) = text(node, "itr.itr-rlocs", reading.report)
+    {
+        // Every local locator is in the Map-Request; naming a set makes its uplinks known.
+        reading.locators.by_name(name, &node.place, reading.report);
+    }
+    itr.static_map_cache = static_mappings(s, "static-map-cache", reading, names);
+    check(&section, &itr, reading.report);
+    section.finish(reading.report);
+    Some(itr)
+}
+
+fn check(section: &Section<'_>, itr: &Itr, report: &mut Report) {
+    if itr.map_resolvers.is_empty() && itr.static_map_cache.is_empty() {
+        report.warning(
+            section.place(),
+            "this ITR has nobody to ask: only statically configured EIDs will be reached",
+            Some("add: map-resolvers = [\"ADDRESS\"]".into()),
+        );
+    }
+    if itr.proxy && itr.allowed_eids.is_empty() {
+        report.error_with_help(
+            section.place(),
+            "a proxy ITR must be told which destinations are LISP sites",
+            "proxy = true, but no allowed-eids",
+            Some("add: allowed-eids = [\"192.168.0.0/16\"]".into()),
+        );
+    }
+}
+
+/// Probing with its defaults; `rloc-probing = false` switches it off.
+fn probing(section: &mut Section<'_>, report: &mut Report) -> Option<Probing> {
+    let mut probing = Probing::default();
+    let Some(node) = section.take("rloc-probing") else { return Some(probing) };
+    if let crate::config::document::Value::Boolean(on) = node.value {
+        return on.then_some(probing);
+    }
+    let mut s = Section::new(node, "itr.rloc-probing", report)?;
+    if let Some(interval) = s.duration("interval", report) {
+        probing.interval = interval;
+    }
+    if let Some(interval) = s.duration("retry-interval", report) {
+        probing.retry_interval = interval;
+    }
+    if let Some(retries) = s.number("retries", 1..=20, report) {
+        probing.retries = retries;
+    }
+    let floor = std::time::Duration::from_millis(100);
+    if probing.interval < floor || probing.retry_interval < floor {
+        report.error(s.place(), "probing more often than every 100ms is not possible", "here");
+    }
+    s.finish(report);
+    Some(probing)
+}
+
+fn proxy_etrs(section: &mut Section<'_>, report: &mut Report) -> Vec<ProxyEtr> {
+    let mut found = Vec::new();
+    for mut s in section.sections("proxy-etr", report) {
+        let address = s.parsed("address", report, parse_ip);
+        if s.take("address").is_none() {
+            s.missing("address", "\"203.0.113.9\"", report);
+        }
+        let families =
+            [("any", (true, true)), ("ipv4", (true, false)), ("ipv6", (false, true))];
+        let (ipv4, ipv6) = s.choice("family", &families, report).unwrap_or((true, true));
+        let priority = s.number("priority", 0..=254, report).unwrap_or(1);
+        let weight = s.number("weight", 0..=255, report).unwrap_or(100);
+        if let Some(address) = address {
+            locators::check_rloc(address, s.place(), report);
+            found.push(ProxyEtr { address, ipv4, ipv6, priority, weight });
+        }
+        s.finish(report);
+    }
+    found
+}
+
+/// Mappings written in the configuration, of an ITR or a Map-Server.
+pub(super) fn static_mappings(
+    section: &mut Section<'_>,
+    key: &'static str,
+    reading: &mut Reading<'_>,
+    names: &mut UplinkNames,
+) -> Vec<StaticMapping> {
+    let mut found = Vec::new();
+    for mut s in section.sections(key, reading.report) {
+        let instance = instance_of(&mut s, reading);
+        reading.instances.note(instance);
+        let prefix = s.parsed("eid-prefix", reading.report, parse_prefix);
+        if s.take("eid-prefix").is_none() {
+            s.missing("eid-prefix", "\"10.99.0.0/16\"", reading.report);
+        }
+        let rlocs = locator_list(&mut s, reading, names);
+        let actions = [
+            ("drop", Action::DropNoReason),
+            ("native", Action::NativelyForward),
+            ("send-map-request", Action::SendMapRequest),
+        ];
+        let action = s.choice("action", &actions, reading.report);
+        if rlocs.is_none() && action.is_none() {
+            s.missing("rlocs", "[{ address = \"192.0.2.99\", local = false }]", reading.report);
+        }
+        s.finish(reading.report);
+        let Some(prefix) = prefix else { continue };
+        found.push(StaticMapping {
+            eid: EidPrefix::new(instance, prefix),
+            rlocs: rlocs.unwrap_or_default(),
+            action: action.unwrap_or_default(),
+        });
+    }
+    found
+}
+
+/// `rlocs = [ … ]` or `locator-set = "NAME"`.
+pub(super) fn locator_list(
+    section: &mut Section<'_>,
+    reading: &mut Reading<'_>,
+    names: &mut UplinkNames,
+) -> Option<Vec<weft_control::lisp::config::Rloc>> {
+    let set = section.take("locator-set");
+    if let Some(node) = section.take("rlocs") {
+        return Some(reading.locators.rlocs(node, names, reading.report));
+    }
+    let node = set?;
+    let name = text(node, "locator-set", reading.report)?;
+    Some(reading.locators.by_name(name, &node.place, reading.report))
+}
