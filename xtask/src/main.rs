@@ -1,3 +1,47 @@
-//! The project's chores: demo, test, bench, check.
+//! The project's chores. `cargo xtask demo` and `cargo xtask test` are the whole set-up: each
+//! installs what it needs and then does its job.
 
-fn main() {}
+mod bench;
+mod check;
+mod demo;
+mod licences;
+mod run;
+mod setup;
+mod test;
+
+use std::process::ExitCode;
+
+const HELP: &str = "\
+The project's chores.
+
+Usage: cargo xtask CHORE
+
+  demo            build weft, run the quickstart network, show what it does
+  test [WHICH]    everything CI runs; WHICH: check, unit, sim, fuzz, labs
+  bench [GROUP]   measure, side by side with the kernel; GROUP: dataplane, firstpacket, outage,
+                  ms, idle, storm     --json FILE, --rounds N
+  check           formatting, lints, crate dependencies, licences
+";
+
+fn main() -> ExitCode {
+    let arguments: Vec<String> = std::env::args().skip(1).collect();
+    let words: Vec<&str> = arguments.iter().map(String::as_str).collect();
+    let done = match words.as_slice() {
+        ["demo"] => demo::demo(),
+        ["test"] => test::test(None),
+        ["test", which] => test::test(Some(which)),
+        ["bench", rest @ ..] => bench::bench(rest),
+        ["check"] => check::check(),
+        _ => {
+            print!("{HELP}");
+            return ExitCode::from(if words.is_empty() || words == ["--help"] { 0 } else { 2 });
+        }
+    };
+    match done {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("\nerror: {error}");
+            ExitCode::FAILURE
+        }
+    }
+}

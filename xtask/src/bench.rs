@@ -1,0 +1,7 @@
+//! `cargo xtask bench`.
+
+use crate::run::Result;
+
+pub(crate) fn bench(_words: &[&str]) -> Result {
+    Err("not yet".into())
+}

@@ -1,0 +1,7 @@
+//! `cargo xtask demo`.
+
+use crate::run::Result;
+
+pub(crate) fn demo() -> Result {
+    Err("not yet".into())
+}
