@@ -3,4 +3,7 @@
 pub mod config;
 pub mod etr;
 pub mod event;
+pub mod itr;
 pub mod local;
+pub mod probe;
+pub mod trace;

@@ -15,15 +15,17 @@ mod status;
 #[cfg(test)]
 mod tests;
 
+use std::net::SocketAddr;
 use std::time::Duration;
 use weft_fib::{Change, Route, Source};
 use weft_packet::addr::{EidPrefix, SiteId, XtrId};
-use weft_packet::lisp::MapNotify;
 use weft_packet::lisp::auth::{self, Purpose};
+use weft_packet::lisp::{MapNotify, Message};
 
 use super::config;
-use super::event::{Event, Refusal};
+use super::event::{Direction, Event, Refusal};
 use super::local::Local;
+use super::trace;
 use crate::engine::{Actions, Datagram, Instant, Random, Stored, Traffic};
 use answer::Answers;
 use database::Database;
@@ -36,7 +38,7 @@ use solicit::Solicitor;
 pub use answer::Question;
 pub use nonces::FLOOR_KEY;
 pub use registration::{Progress, RegistrationStatus};
-pub use status::{EtrStatus, LocatorStatus, MappingStatus};
+pub use status::{LocatorStatus, MappingStatus, Status};
 
 /// Names this router in registrations.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -62,6 +64,7 @@ pub struct Etr {
     /// When a change held back will be announced.
     announce_at: Option<Instant>,
     random: Random,
+    trace: bool,
 }
 
 impl Etr {
@@ -86,6 +89,7 @@ impl Etr {
             announce_at: None,
             random,
             config,
+            trace: false,
         };
         for (eid, _) in etr.database.iter() {
             out.forward(Change::SetRoute { eid, source: Source::Local, route: Route::Local });
@@ -114,6 +118,7 @@ impl Etr {
 
     /// Does what is due.
     pub fn tick(&mut self, now: Instant, local: &Local, out: &mut Actions) {
+        let start = out.0.len();
         if self.announce_at.is_some_and(|at| at <= now) {
             self.changes.take(CHANGES, now);
             self.announce(now);
@@ -125,6 +130,26 @@ impl Etr {
             self.solicitor.release();
         }
         self.solicitor.tick(now, local, &mut self.random, out);
+        self.told(start, out);
+    }
+
+    /// Tells of the messages sent since `start`, if that is wanted.
+    fn told(&self, start: usize, out: &mut Actions) {
+        if self.trace {
+            trace::sent(start, out);
+        }
+    }
+
+    /// Tells of a message that came, if that is wanted.
+    fn received(&self, from: SocketAddr, message: impl FnOnce() -> Message, out: &mut Actions) {
+        if self.trace {
+            out.notify(trace::summary(&message()).event(Direction::In, from));
+        }
+    }
+
+    /// Tells of every message, in and out, from now on; or no longer.
+    pub fn set_trace(&mut self, on: bool) {
+        self.trace = on;
     }
 
     /// When [`Self::tick`] is due.
@@ -144,6 +169,8 @@ impl Etr {
         local: &Local,
         out: &mut Actions,
     ) {
+        self.received(datagram.from, || Message::MapNotify(notify.clone()), out);
+        let start = out.0.len();
         if let Err(reason) = self.notified(now, datagram, notify, out) {
             let eid = notify.records.iter().find_map(|r| r.eid.prefix());
             out.notify(Event::Refused {
@@ -154,6 +181,7 @@ impl Etr {
                 detail: String::new(),
             });
         }
+        self.told(start, out);
         self.tick(now, local, out);
     }
 
@@ -190,6 +218,8 @@ impl Etr {
         out: &mut Actions,
     ) {
         let request = question.request;
+        self.received(question.source, || Message::MapRequest(request.clone()), out);
+        let start = out.0.len();
         if request.smr_invoked {
             self.solicitor.invoked(request);
         }
@@ -211,6 +241,7 @@ impl Etr {
                 detail: String::new(),
             });
         }
+        self.told(start, out);
     }
 
     /// Packets went between our uplinks and these RLOCs.
@@ -304,16 +335,20 @@ impl Etr {
             }
             self.registrations.push(registration);
         }
+        let start = out.0.len();
         for registration in &before {
             registration.withdraw(local, &mut self.nonces, out);
         }
+        self.told(start, out);
     }
 
     /// Takes our locators back from the Map-Servers: packets stop coming before we are gone.
     pub fn shutdown(&mut self, local: &Local, out: &mut Actions) {
+        let start = out.0.len();
         for registration in std::mem::take(&mut self.registrations) {
             registration.withdraw(local, &mut self.nonces, out);
         }
+        self.told(start, out);
     }
 
     /// Stops being an ETR while the router goes on.
@@ -325,8 +360,8 @@ impl Etr {
     }
 
     /// How it stands.
-    pub fn status(&self, now: Instant) -> EtrStatus {
-        EtrStatus {
+    pub fn status(&self, now: Instant) -> Status {
+        Status {
             proxy: self.config.proxy,
             database: self.database.iter().map(|(_, m)| MappingStatus::new(m)).collect(),
             registrations: self.registrations.iter().map(|r| r.status(now)).collect(),

@@ -9,7 +9,7 @@ use super::registration::RegistrationStatus;
 /// How the ETR stands.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 #[serde(rename_all = "kebab-case")]
-pub struct EtrStatus {
+pub struct Status {
     /// It is a Proxy-ETR.
     pub proxy: bool,
     /// What is ours, in order.
