@@ -69,23 +69,7 @@ impl Header {
     /// A hash that is equal for all packets of a flow: of addresses, protocol and ports; without
     /// ports for fragments, so that all of a packet take one way.
     pub fn flow_hash(&self, packet: &[u8]) -> u32 {
-        let ports = self.ports(packet).map_or(0, |(a, b)| u64::from(a) << 16 | u64::from(b));
-        let hash = mix(u64::from(self.protocol) << 32 | ports, 0);
-        let hash = match (self.source, self.destination) {
-            (IpAddr::V4(source), IpAddr::V4(destination)) => {
-                mix(u64::from(source.to_bits()) << 32 | u64::from(destination.to_bits()), hash)
-            }
-            (source, destination) => {
-                let mut hash = hash;
-                for address in [source, destination] {
-                    let IpAddr::V6(address) = address else { continue };
-                    let [high, low] = halves(address);
-                    hash = mix(low, mix(high, hash));
-                }
-                hash
-            }
-        };
-        (hash >> 32) as u32
+        flow_hash(self.source, self.destination, self.protocol, self.ports(packet))
     }
 
     fn read_v4(packet: &[u8]) -> Result<Self, Error> {
@@ -138,6 +122,32 @@ impl Header {
             fragment,
         })
     }
+}
+
+/// The hash of a flow: of addresses, protocol and, where it has them, ports.
+pub fn flow_hash(
+    source: IpAddr,
+    destination: IpAddr,
+    protocol: u8,
+    ports: Option<(u16, u16)>,
+) -> u32 {
+    let ports = ports.map_or(0, |(a, b)| u64::from(a) << 16 | u64::from(b));
+    let hash = mix(u64::from(protocol) << 32 | ports, 0);
+    let hash = match (source, destination) {
+        (IpAddr::V4(source), IpAddr::V4(destination)) => {
+            mix(u64::from(source.to_bits()) << 32 | u64::from(destination.to_bits()), hash)
+        }
+        (source, destination) => {
+            let mut hash = hash;
+            for address in [source, destination] {
+                let IpAddr::V6(address) = address else { continue };
+                let [high, low] = halves(address);
+                hash = mix(low, mix(high, hash));
+            }
+            hash
+        }
+    };
+    (hash >> 32) as u32
 }
 
 /// Walks the extension headers (RFC 8200 §4) of `payload`, the first being of type `next`.

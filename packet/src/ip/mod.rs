@@ -13,7 +13,7 @@ pub mod icmp;
 mod rewrite;
 mod scope;
 
-pub use header::{Fragment, Header};
+pub use header::{Fragment, Header, flow_hash};
 pub use rewrite::{clamp_mss, set_traffic_class, set_ttl};
 pub use scope::Scope;
 
