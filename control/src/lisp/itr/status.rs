@@ -1,0 +1,288 @@
+//! The ITR as operators see it. Keys are kebab-case, times are seconds, addresses are text.
+
+use serde::Serialize;
+use weft_packet::addr::EidPrefix;
+use weft_packet::lisp::{Action, Locator, MappingRecord, Ttl};
+
+use super::Itr;
+use super::groups;
+use super::map_cache::{Content, Entry};
+use super::pending::{Question, Why};
+use super::resolvers::Resolver;
+use crate::engine::Instant;
+
+/// How the ITR stands.
+#[derive(Clone, Debug, Default, PartialEq, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub struct Status {
+    /// It takes packets from any source.
+    pub proxy: bool,
+    /// Configured and learned mappings, in order.
+    pub map_cache: Vec<MapCacheEntry>,
+    /// Learned mappings an instance may hold.
+    pub map_cache_limit: usize,
+    /// What was asked and not answered yet.
+    pub pending: Vec<PendingRequest>,
+    /// In the order of the configuration.
+    pub map_resolvers: Vec<ResolverStatus>,
+    /// Distinct locator-sets.
+    pub locator_sets: usize,
+    /// What happened since the start.
+    pub counters: Counters,
+}
+
+/// A mapping.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub struct MapCacheEntry {
+    /// The EID-prefix, `[instance]prefix` outside the default instance.
+    pub eid: String,
+    /// Its instance.
+    pub instance: u32,
+    /// `positive`, `negative`, or `static`.
+    pub kind: &'static str,
+    /// What is done where there are no locators.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub action: Option<&'static str>,
+    /// Where it is.
+    pub locators: Vec<LocatorStatus>,
+    /// What is particular to learned mappings.
+    #[serde(flatten)]
+    pub learned: Option<Learned>,
+}
+
+/// How a mapping was learned and how long it holds.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub struct Learned {
+    /// Who said so.
+    pub learned_from: String,
+    /// It was the site itself.
+    pub authoritative: bool,
+    /// Since it was learned first.
+    pub age: f64,
+    /// Since it was confirmed last.
+    pub confirmed: f64,
+    /// Until its TTL ends; zero while a refresh is waited for.
+    pub expires_in: f64,
+    /// It carried packets lately.
+    pub in_use: bool,
+}
+
+/// A locator of a mapping.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub struct LocatorStatus {
+    /// The RLOC.
+    pub rloc: String,
+    /// Lower is better; 255 carries nothing.
+    pub priority: u8,
+    /// Share within its priority.
+    pub weight: u8,
+    /// Lower is better.
+    pub multicast_priority: u8,
+    /// Share within its multicast priority.
+    pub multicast_weight: u8,
+    /// The site has a route to it.
+    pub reachable: bool,
+    /// It is this router's own.
+    pub local: bool,
+}
+
+/// An unanswered question.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub struct PendingRequest {
+    /// Asked for.
+    pub eid: String,
+    /// Its instance.
+    pub instance: u32,
+    /// `packet`, `refresh`, `smr`, or `lookup`.
+    pub why: &'static str,
+    /// Map-Requests so far.
+    pub tries: u32,
+    /// Since it arose.
+    pub age: f64,
+}
+
+/// A Map-Resolver.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub struct ResolverStatus {
+    /// Its address.
+    pub address: String,
+    /// It is the one asked first.
+    pub current: bool,
+    /// Map-Requests sent to it.
+    pub requests: u64,
+    /// Those answered.
+    pub answers: u64,
+    /// Since the last one was answered.
+    pub last_answer: Option<f64>,
+    /// How long that took.
+    pub rtt: Option<f64>,
+}
+
+/// What happened since the start.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub struct Counters {
+    /// Packets without an entry.
+    pub punts: u64,
+    /// Map-Requests sent.
+    pub map_requests: u64,
+    /// Map-Replies that answered a question.
+    pub map_replies: u64,
+    /// Map-Replies to questions answered before.
+    pub late_replies: u64,
+    /// Messages not taken.
+    pub refused: u64,
+    /// Punts for EIDs that were asked for in vain just before.
+    pub held_back: u64,
+    /// Punts dropped because too many questions were open.
+    pub pending_full: u64,
+    /// Questions nobody answered.
+    pub lookups_failed: u64,
+    /// Mappings that made room for others.
+    pub evicted: u64,
+    /// SMRs about nothing that is cached.
+    pub smr_ignored: u64,
+}
+
+impl Itr {
+    /// How it stands now.
+    pub fn status(&self, now: Instant) -> Status {
+        Status {
+            proxy: self.settings.proxy,
+            map_cache: self.map_cache(now, None),
+            map_cache_limit: self.settings.map_cache_limit,
+            pending: self.pending.iter().map(|q| PendingRequest::new(now, q)).collect(),
+            map_resolvers: self.resolvers.iter().map(|r| self.resolver_status(now, r)).collect(),
+            locator_sets: self.groups.len(),
+            counters: self.counters.clone(),
+        }
+    }
+
+    /// The mappings inside `within`, or all, configured ones first.
+    pub fn map_cache(&self, now: Instant, within: Option<EidPrefix>) -> Vec<MapCacheEntry> {
+        let wanted = |eid: &EidPrefix| within.is_none_or(|w| w.covers(*eid));
+        let fixed = self.statics.iter().filter(|(eid, _)| wanted(eid));
+        let learned = self.cache.iter().filter(|(eid, _)| wanted(eid));
+        let fixed = fixed
+            .map(|(eid, &content)| MapCacheEntry { kind: "static", ..self.entry(eid, content) });
+        let learned = learned.map(|(eid, entry)| MapCacheEntry {
+            learned: Some(self.learned(now, entry)),
+            ..self.entry(eid, entry.content)
+        });
+        fixed.chain(learned).collect()
+    }
+
+    /// What happened since the start.
+    pub fn counters(&self) -> &Counters {
+        &self.counters
+    }
+
+    /// Learned mappings, and unanswered questions.
+    pub fn sizes(&self) -> (usize, usize) {
+        (self.cache.len(), self.pending.len())
+    }
+
+    fn entry(&self, eid: EidPrefix, content: Content) -> MapCacheEntry {
+        let (kind, action, locators) = match content {
+            Content::Positive(group) => ("positive", None, self.groups.locators(group)),
+            Content::Negative(action) => ("negative", Some(action_word(action)), &[][..]),
+        };
+        MapCacheEntry {
+            eid: eid.to_string(),
+            instance: eid.instance.get(),
+            kind,
+            action,
+            locators: locators.iter().filter_map(LocatorStatus::new).collect(),
+            learned: None,
+        }
+    }
+
+    fn learned(&self, now: Instant, entry: &Entry) -> Learned {
+        Learned {
+            learned_from: entry.from.to_string(),
+            authoritative: entry.authoritative,
+            age: now.since(entry.created).as_secs_f64(),
+            confirmed: now.since(entry.confirmed).as_secs_f64(),
+            expires_in: entry.expires.since(now).as_secs_f64(),
+            in_use: self.is_used(now, entry),
+        }
+    }
+
+    fn resolver_status(&self, now: Instant, resolver: &Resolver) -> ResolverStatus {
+        ResolverStatus {
+            address: resolver.address.to_string(),
+            current: self.resolvers.current() == Some(resolver.address),
+            requests: resolver.requests,
+            answers: resolver.answers,
+            last_answer: resolver.answered.map(|(at, _)| now.since(at).as_secs_f64()),
+            rtt: resolver.answered.map(|(_, rtt)| rtt.as_secs_f64()),
+        }
+    }
+}
+
+impl LocatorStatus {
+    fn new(locator: &Locator) -> Option<Self> {
+        let (rloc, _) = groups::rloc(&locator.address)?;
+        Some(Self {
+            rloc: rloc.to_string(),
+            priority: locator.priority,
+            weight: locator.weight,
+            multicast_priority: locator.multicast_priority,
+            multicast_weight: locator.multicast_weight,
+            reachable: locator.reachable,
+            local: locator.local,
+        })
+    }
+}
+
+impl PendingRequest {
+    fn new(now: Instant, question: &Question) -> Self {
+        Self {
+            eid: question.eid.to_string(),
+            instance: question.eid.instance.get(),
+            why: match question.why {
+                Why::Packet(_) => "packet",
+                Why::Refresh => "refresh",
+                Why::Solicited => "smr",
+                Why::Lookup(_) => "lookup",
+            },
+            tries: question.tries,
+            age: now.since(question.since).as_secs_f64(),
+        }
+    }
+}
+
+/// A record in one line: `10.1.0.0/16 ttl 15m 192.0.2.1 (1/100)`.
+pub(super) fn describe(record: &MappingRecord) -> String {
+    let eid = record.eid.prefix().map_or_else(|| "unknown EID".to_owned(), |e| e.to_string());
+    let ttl = match record.ttl {
+        Ttl::RECEIVER_DECIDES => "unlimited".to_owned(),
+        Ttl(minutes) => format!("{minutes}m"),
+    };
+    if record.locators.is_empty() {
+        return format!("{eid} ttl {ttl} {}", action_word(record.action));
+    }
+    let locator = |l: &Locator| match groups::rloc(&l.address) {
+        Some((rloc, _)) => format!("{rloc} ({}/{})", l.priority, l.weight),
+        None => "unknown locator".to_owned(),
+    };
+    let locators: Vec<_> = record.locators.iter().map(locator).collect();
+    format!("{eid} ttl {ttl} {}", locators.join(", "))
+}
+
+/// The words of the configuration.
+fn action_word(action: Action) -> &'static str {
+    match action {
+        Action::NoAction => "no-action",
+        Action::NativelyForward | Action::Unassigned6 => "natively-forward",
+        Action::SendMapRequest => "send-map-request",
+        Action::DropNoReason | Action::Unassigned7 => "drop",
+        Action::DropPolicyDenied => "drop-policy-denied",
+        Action::DropAuthFailure => "drop-auth-failure",
+    }
+}
