@@ -3,12 +3,9 @@
 use crate::addr::{SiteId, XtrId};
 use crate::wire::{Error, Reader, Writer};
 
-/// Takes xTR-ID and Site-ID. The I bit without them is an error (RFC 9437 §4); an xTR-ID alone at
-/// the very end is what lispers.net sends, and means Site-ID 0.
+/// Takes xTR-ID and Site-ID.
 pub(super) fn read_ids(r: &mut Reader<'_>) -> Result<(XtrId, SiteId), Error> {
-    let xtr_id = XtrId(r.array("xTR-ID")?);
-    let site_id = if r.is_empty() { SiteId(0) } else { SiteId(r.u64("Site-ID")?) };
-    Ok((xtr_id, site_id))
+    Ok((XtrId(r.array("xTR-ID")?), SiteId(r.u64("Site-ID")?)))
 }
 
 pub(super) fn write_ids((xtr_id, site_id): (XtrId, SiteId), w: &mut Writer) {

@@ -1,6 +1,6 @@
 //! Map-Request: who serves this EID? Also probes, SMRs and subscriptions (RFC 9301 §5.2).
 
-use super::ids::{read_ids, write_ids};
+use super::ids::{IDS_LEN, read_ids, write_ids};
 use super::{Address, Eid, MappingRecord};
 use crate::addr::{Nonce, SiteId, XtrId};
 use crate::wire::{Error, Reader, Wire, Writer, bit, counted, flag};
@@ -65,7 +65,7 @@ impl Wire for MapRequest {
             itr_rlocs,
             eids: read_eids(r, record_count)?,
             mapping: if bit(word, 5) { Some(MappingRecord::read(r)?) } else { None },
-            xtr: if bit(word, 11) { Some(read_ids(r)?) } else { None },
+            xtr: if bit(word, 11) { Some(read_subscriber(r)?) } else { None },
         })
     }
 
@@ -119,6 +119,15 @@ fn read_eids(r: &mut Reader<'_>, count: u8) -> Result<Vec<RequestedEid>, Error> 
             Ok(RequestedEid { subscribe: flags & 0x80 != 0, eid: Eid::read(r, mask_len)? })
         })
         .collect()
+}
+
+/// Takes the ids of a subscriber. I without them drops the message (RFC 9437 §4); an xTR-ID alone
+/// at the very end is what lispers.net sends, and means Site-ID 0.
+fn read_subscriber(r: &mut Reader<'_>) -> Result<(XtrId, SiteId), Error> {
+    if r.remaining() == IDS_LEN - 8 {
+        return Ok((XtrId(r.array("xTR-ID")?), SiteId(0)));
+    }
+    read_ids(r)
 }
 
 /// As many as the 5-bit count, less one, can say.
