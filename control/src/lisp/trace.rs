@@ -131,7 +131,7 @@ fn about(kind: &'static str, mut detail: String, records: &[MappingRecord]) -> S
 }
 
 /// TTL and locators, or what to do without any.
-fn record(record: &MappingRecord) -> String {
+pub fn record(record: &MappingRecord) -> String {
     let ttl = minutes(record.ttl);
     if record.ttl == Ttl::REMOVE {
         return "withdrawn".to_owned();

@@ -12,6 +12,7 @@ use super::resolvers::Switch;
 use crate::engine::{Action, Actions, Datagram, Instant};
 use crate::lisp::event::{Direction, Event, Refusal};
 use crate::lisp::local::{Local, Way};
+use crate::lisp::trace;
 
 impl Itr {
     /// Sends what is in line, as much as the budget allows.
@@ -57,19 +58,14 @@ impl Itr {
         let Some(way) = way(local, resolver) else { return false };
         let Some(message) = self.request(&question, nonce, local) else { return false };
         let to = SocketAddr::new(resolver, CONTROL_PORT);
-        let bytes = Message::Encapsulated(message).to_bytes();
+        let message = Message::Encapsulated(message);
+        if self.trace {
+            out.notify(trace::summary(&message).event(Direction::Out, to));
+        }
+        let bytes = message.to_bytes();
         out.0.push(Action::Send { from: way.from, uplink: way.uplink, to, bytes });
         self.resolvers.asked(resolver);
         self.counters.map_requests += 1;
-        self.message(Direction::Out, "map-request", to, Some(question.eid), out, || {
-            let why = match question.why {
-                Why::Packet(source) => format!("packet from {source}"),
-                Why::Refresh => "refresh".to_owned(),
-                Why::Solicited => "smr-invoked".to_owned(),
-                Why::Lookup(_) => "lookup".to_owned(),
-            };
-            format!("nonce {nonce}, try {}, {why}", question.tries + 1)
-        });
         true
     }
 
@@ -148,18 +144,16 @@ impl Itr {
         Nonce(self.random.u64())
     }
 
-    /// Tells of a message; what it says is only written out when somebody wants to see it.
-    pub(super) fn message(
+    /// Tells of a message that came, if somebody wants to see it.
+    pub(super) fn came(
         &self,
-        direction: Direction,
-        kind: &'static str,
-        peer: SocketAddr,
-        eid: Option<EidPrefix>,
+        from: Datagram<'_>,
+        message: impl FnOnce() -> Message,
         out: &mut Actions,
-        detail: impl FnOnce() -> String,
     ) {
-        let detail = if self.trace { detail() } else { String::new() };
-        out.notify(Event::Message { direction, kind, peer, eid, detail });
+        if self.trace {
+            out.notify(trace::summary(&message()).event(Direction::In, from.from));
+        }
     }
 
     pub(super) fn refused(

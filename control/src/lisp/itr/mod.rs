@@ -26,10 +26,10 @@ use std::time::Duration;
 
 use weft_fib::{Change, Encapsulation, GroupId, Route, Source};
 use weft_packet::addr::{EidPrefix, InstanceId, Nonce, Prefix};
-use weft_packet::lisp::MapRequest;
+use weft_packet::lisp::{MapRequest, Message};
 
 use super::config;
-use super::event::{Direction, Event, Refusal};
+use super::event::{Event, Refusal};
 use super::local::Local;
 use super::probe::Watch;
 use crate::engine::{Actions, Datagram, Instant, Punt, Random, Timers};
@@ -154,8 +154,7 @@ impl Itr {
         out: &mut Actions,
     ) {
         let eids: Vec<_> = request.eids.iter().take(SMR_RECORDS).map(|r| r.eid.prefix()).collect();
-        let about = eids.iter().copied().flatten().next();
-        self.message(Direction::In, "smr", from.from, about, out, || String::new());
+        self.came(from, || Message::MapRequest(request.clone()), out);
         let targets: BTreeSet<_> =
             eids.into_iter().flatten().flat_map(|eid| self.concerned(eid)).collect();
         if targets.is_empty() {
@@ -231,7 +230,7 @@ impl Itr {
         self.groups.take_watch_changes()
     }
 
-    /// Whether events about messages come with their contents.
+    /// Whether messages are told of as events.
     pub fn set_trace(&mut self, on: bool) {
         self.trace = on;
     }

@@ -9,17 +9,18 @@ use std::net::{IpAddr, Ipv6Addr};
 use std::time::Duration;
 
 use weft_fib::Route;
-use weft_packet::addr::EidPrefix;
-use weft_packet::lisp::{Locator, MapReply, MappingRecord, Ttl};
+use weft_packet::addr::{EidPrefix, Nonce};
+use weft_packet::lisp::{Locator, MapReply, MappingRecord, Message, Ttl};
 
 use super::groups::{self, Holder};
 use super::keeping::SHORTEST_LIFE;
 use super::map_cache::{Content, Entry};
 use super::pending::{Key, Question, Why};
-use super::{Itr, status};
+use super::Itr;
 use crate::engine::{Actions, Datagram, Instant, Usage};
-use crate::lisp::event::{Direction, Event, Refusal};
+use crate::lisp::event::{Event, Refusal};
 use crate::lisp::local::Local;
+use crate::lisp::trace;
 
 /// The answer to a question.
 struct Answer<'a> {
@@ -36,33 +37,34 @@ impl Itr {
         &mut self,
         now: Instant,
         from: Datagram<'_>,
-        reply: &MapReply,
+        reply: MapReply,
         local: &Local,
         out: &mut Actions,
     ) -> bool {
-        let about = reply.records.iter().find_map(|r| r.eid.prefix());
+        let eids = || reply.records.iter().filter_map(|r| r.eid.prefix());
         let Some((key, request)) = self.pending.by_nonce(reply.nonce) else {
-            return self.unexpected(now, from, reply, about, out);
+            return self.unexpected(now, from, reply.nonce, eids().next(), out);
         };
-        self.message(Direction::In, "map-reply", from.from, about, out, || {
-            let records = reply.records.iter().map(status::describe).collect::<Vec<_>>();
-            format!("nonce {}, {}", reply.nonce, records.join("; "))
-        });
-        let Some(question) = self.pending.get(key) else { return false };
-        let asked = question.eid;
-        if let Key::Lookup(nonce) = key {
-            let records = reply.records.clone();
-            let (from, took) = (from.from.ip(), now.since(request.at));
-            out.notify(Event::LookupAnswered { nonce, eid: asked, from, records, took });
-        } else if !reply.records.iter().any(|r| r.eid.prefix().is_some_and(|e| overlap(e, asked))) {
-            self.refused("map-reply", from, about, Refusal::WrongAnswer, out);
+        self.came(from, || Message::MapReply(reply.clone()), out);
+        let asked = self.pending.get(key).map(|q| q.eid);
+        let answers = asked.is_some_and(|asked| eids().any(|eid| overlap(eid, asked)));
+        if matches!(key, Key::Cache(_)) && !answers {
+            self.refused("map-reply", from, eids().next(), Refusal::WrongAnswer, out);
             return true;
         }
         let Some(question) = self.pending.close(key) else { return false };
         self.counters.map_replies += 1;
         self.resolver_answered(now, request, &question.sent, out);
-        if matches!(key, Key::Cache(_)) {
-            let records = self.admitted(from, asked, reply, out);
+        if let Key::Lookup(nonce) = key {
+            out.notify(Event::LookupAnswered {
+                nonce,
+                eid: question.eid,
+                from: from.from.ip(),
+                records: reply.records,
+                took: now.since(request.at),
+            });
+        } else {
+            let records = self.admitted(from, question.eid, &reply, out);
             self.learn(now, &Answer { from, question, records }, local, out);
         }
         self.send_questions(now, local, out);
@@ -74,11 +76,11 @@ impl Itr {
         &mut self,
         now: Instant,
         from: Datagram<'_>,
-        reply: &MapReply,
+        nonce: Nonce,
         about: Option<EidPrefix>,
         out: &mut Actions,
     ) -> bool {
-        let Some(request) = self.pending.closed(reply.nonce) else {
+        let Some(request) = self.pending.closed(nonce) else {
             self.refused("map-reply", from, about, Refusal::UnknownNonce, out);
             return false;
         };
@@ -177,7 +179,7 @@ impl Itr {
         let announce = packet && eid.covers(answer.question.eid);
         if self.install(eid, entry, announce, out) {
             let took = announce.then(|| now.since(answer.question.since));
-            let (from, detail) = (answer.from.from.ip(), status::describe(record));
+            let (from, detail) = (answer.from.from.ip(), trace::record(record));
             out.notify(Event::MappingLearned { eid, from, detail, took });
         }
     }

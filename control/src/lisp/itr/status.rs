@@ -2,7 +2,7 @@
 
 use serde::Serialize;
 use weft_packet::addr::EidPrefix;
-use weft_packet::lisp::{Action, Locator, MappingRecord, Ttl};
+use weft_packet::lisp::{Action, Locator};
 
 use super::Itr;
 use super::groups;
@@ -257,25 +257,7 @@ impl PendingRequest {
     }
 }
 
-/// A record in one line: `10.1.0.0/16 ttl 15m 192.0.2.1 (1/100)`.
-pub(super) fn describe(record: &MappingRecord) -> String {
-    let eid = record.eid.prefix().map_or_else(|| "unknown EID".to_owned(), |e| e.to_string());
-    let ttl = match record.ttl {
-        Ttl::RECEIVER_DECIDES => "unlimited".to_owned(),
-        Ttl(minutes) => format!("{minutes}m"),
-    };
-    if record.locators.is_empty() {
-        return format!("{eid} ttl {ttl} {}", action_word(record.action));
-    }
-    let locator = |l: &Locator| match groups::rloc(&l.address) {
-        Some((rloc, _)) => format!("{rloc} ({}/{})", l.priority, l.weight),
-        None => "unknown locator".to_owned(),
-    };
-    let locators: Vec<_> = record.locators.iter().map(locator).collect();
-    format!("{eid} ttl {ttl} {}", locators.join(", "))
-}
-
-/// The words of the configuration.
+/// What is done without locators, for programs.
 fn action_word(action: Action) -> &'static str {
     match action {
         Action::NoAction => "no-action",

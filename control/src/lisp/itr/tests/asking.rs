@@ -21,7 +21,7 @@ fn a_packet_becomes_a_question_and_the_answer_a_route() {
     let learned = Event::MappingLearned {
         eid: eid("10.1.0.0/16"),
         from: ip(ETR),
-        detail: "10.1.0.0/16 ttl 15m 203.0.113.1 (1/100)".to_owned(),
+        detail: "ttl 15m, 203.0.113.1 1/100".to_owned(),
         took: Some(Duration::from_millis(20)),
     };
     assert!(story.events.contains(&learned));

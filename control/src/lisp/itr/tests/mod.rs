@@ -176,7 +176,7 @@ impl Story {
     fn reply(&mut self, nonce: Nonce, records: &[MappingRecord]) -> bool {
         let reply = MapReply { nonce, records: records.to_vec(), ..MapReply::default() };
         let from = datagram();
-        let ours = self.itr.reply(self.now, from, &reply, &self.local, &mut self.out);
+        let ours = self.itr.reply(self.now, from, reply, &self.local, &mut self.out);
         self.absorb();
         ours
     }
@@ -229,7 +229,7 @@ impl Story {
                 records: best.into_iter().collect(),
                 ..MapReply::default()
             };
-            self.itr.reply(self.now, datagram(), &reply, &self.local, &mut self.out);
+            self.itr.reply(self.now, datagram(), reply, &self.local, &mut self.out);
         }
     }
 
