@@ -15,6 +15,7 @@ mod map_reply;
 mod map_request;
 mod message;
 mod record;
+mod text;
 
 pub use address::{
     Address, Application, GeoCoordinates, GeoLocation, Lcaf, MacAfi, MulticastInfo, NatTraversal,
@@ -31,6 +32,7 @@ pub use map_reply::MapReply;
 pub use map_request::{MapRequest, RequestedEid};
 pub use message::Message;
 pub use record::{Action, Eid, Locator, MappingRecord, Ttl};
+pub use text::{Tree, Value};
 
 /// UDP port of encapsulated packets (RFC 9300 §5.1), LISP and LISP-GPE.
 pub const DATA_PORT: u16 = 4341;
