@@ -12,11 +12,11 @@ use weft_fib::Route;
 use weft_packet::addr::{EidPrefix, Nonce};
 use weft_packet::lisp::{Locator, MapReply, MappingRecord, Message, Ttl};
 
+use super::Itr;
 use super::groups::{self, Holder};
 use super::keeping::SHORTEST_LIFE;
 use super::map_cache::{Content, Entry};
 use super::pending::{Key, Question, Why};
-use super::Itr;
 use crate::engine::{Actions, Datagram, Instant, Usage};
 use crate::lisp::event::{Event, Refusal};
 use crate::lisp::local::Local;
@@ -194,18 +194,19 @@ impl Itr {
         own.min(first.unwrap_or(own)).max(SHORTEST_LIFE)
     }
 
-    /// RFC 9301 §5.5: cached mappings about what was asked, inside a record of the answer and not
-    /// in the answer themselves, exist no more.
+    /// RFC 9301 §5.5: cached mappings that contain what was asked, inside a record of the answer
+    /// and not in the answer themselves, exist no more. Those that do not contain it stay until
+    /// they end: not every Map-Server tells of the more-specifics of what it answers.
     fn remove_replaced(&mut self, eid: EidPrefix, answer: &Answer<'_>, out: &mut Actions) {
-        let asked = answer.question.eid;
-        let mut gone: Vec<_> = self.cache.inside(asked).map(|(inside, _)| inside).collect();
-        let mut below = asked;
-        while let Some((wider, _)) = self.cache.above(below).filter(|(wider, _)| eid.covers(*wider))
-        {
-            gone.push(wider);
-            below = wider;
+        let mut next = self.cache.longest(answer.question.eid);
+        let mut gone = Vec::new();
+        while let Some((found, _)) = next.filter(|(found, _)| eid.covers(*found)) {
+            if !answer.records.contains_key(&found) {
+                gone.push(found);
+            }
+            next = self.cache.above(found);
         }
-        for eid in gone.into_iter().filter(|eid| !answer.records.contains_key(eid)) {
+        for eid in gone {
             self.remove(eid, "replaced", out);
         }
     }
