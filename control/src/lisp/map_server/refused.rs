@@ -1,0 +1,190 @@
+//! What was refused: exact counts by reason, the recent cases for people, and events at a rate
+//! that a flood cannot raise.
+
+use std::collections::VecDeque;
+use std::fmt;
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use serde::Serialize;
+use weft_packet::addr::EidPrefix;
+
+use crate::engine::{Actions, Instant};
+use crate::lisp::event::{Event, Refusal};
+
+/// Counts and recent cases.
+#[derive(Debug)]
+pub struct Refused {
+    counts: Vec<u64>,
+    recent: VecDeque<Case>,
+    /// Events that may still be told, and as of when.
+    allowance: u32,
+    refilled: Instant,
+    untold: u64,
+}
+
+/// A message, or a record of one, that was not taken.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Case {
+    /// When, the last time.
+    pub at: Instant,
+    /// `map-register`, …
+    pub kind: &'static str,
+    /// Who sent it.
+    pub peer: SocketAddr,
+    /// What it was about.
+    pub eid: Option<EidPrefix>,
+    /// Why.
+    pub reason: Refusal,
+    /// For people.
+    pub detail: String,
+    /// How often in a row.
+    pub times: u64,
+}
+
+/// A [`Case`] for programs.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub struct RefusedStatus {
+    /// Seconds ago, the last time.
+    pub ago: f64,
+    /// `map-register`, …
+    pub message: &'static str,
+    /// Who sent it.
+    pub from: String,
+    /// What it was about.
+    pub eid_prefix: Option<String>,
+    /// One of [`Refusal`]'s words.
+    pub reason: &'static str,
+    /// For people.
+    pub detail: String,
+    /// How often in a row.
+    pub times: u64,
+}
+
+impl Default for Refused {
+    fn default() -> Self {
+        Self {
+            counts: vec![0; Refusal::ALL.len()],
+            recent: VecDeque::new(),
+            allowance: EVENTS_AT_ONCE,
+            refilled: Instant::START,
+            untold: 0,
+        }
+    }
+}
+
+impl Refused {
+    /// Counts a case, keeps it and tells of it.
+    pub(in crate::lisp) fn add(
+        &mut self,
+        now: Instant,
+        kind: &'static str,
+        peer: SocketAddr,
+        eid: Option<EidPrefix>,
+        reason: Refusal,
+        detail: fmt::Arguments<'_>,
+        out: &mut Actions,
+    ) {
+        if let Some(at) = Refusal::ALL.iter().position(|known| *known == reason) {
+            self.counts[at] += 1;
+        }
+        let same = |case: &Case| {
+            (case.kind, case.peer.ip(), case.eid, case.reason) == (kind, peer.ip(), eid, reason)
+        };
+        if let Some(case) = self.recent.back_mut().filter(|case| same(case)) {
+            case.times += 1;
+            case.at = now;
+        } else {
+            if self.recent.len() == RECENT {
+                self.recent.pop_front();
+            }
+            let detail = detail.to_string();
+            self.recent.push_back(Case { at: now, kind, peer, eid, reason, detail, times: 1 });
+        }
+        if self.may_tell(now) {
+            out.notify(Event::Refused { kind, peer, eid, reason, detail: detail.to_string() });
+        } else {
+            self.untold += 1;
+        }
+    }
+
+    /// How often for `reason`.
+    pub fn count(&self, reason: Refusal) -> u64 {
+        Refusal::ALL.iter().zip(&self.counts).find(|(known, _)| **known == reason).map_or(0, |c| *c.1)
+    }
+
+    /// Every reason seen, with how often.
+    pub fn counts(&self) -> impl Iterator<Item = (Refusal, u64)> {
+        Refusal::ALL.iter().copied().zip(self.counts.iter().copied()).filter(|(_, n)| *n > 0)
+    }
+
+    /// The recent cases, the last one first.
+    pub fn recent(&self) -> impl Iterator<Item = &Case> {
+        self.recent.iter().rev()
+    }
+
+    /// Cases of which no event told, because there were too many.
+    pub fn untold(&self) -> u64 {
+        self.untold
+    }
+
+    fn may_tell(&mut self, now: Instant) -> bool {
+        let ticks = now.since(self.refilled).as_nanos() / EVENT_INTERVAL.as_nanos();
+        if ticks > 0 {
+            let ticks = u32::try_from(ticks).unwrap_or(u32::MAX);
+            self.allowance = self.allowance.saturating_add(ticks).min(EVENTS_AT_ONCE);
+            self.refilled = now;
+        }
+        let may = self.allowance > 0;
+        self.allowance = self.allowance.saturating_sub(1);
+        may
+    }
+}
+
+impl Case {
+    /// For programs.
+    pub fn status(&self, now: Instant) -> RefusedStatus {
+        RefusedStatus {
+            ago: now.since(self.at).as_secs_f64(),
+            message: self.kind,
+            from: self.peer.to_string(),
+            eid_prefix: self.eid.map(|eid| eid.to_string()),
+            reason: self.reason.word(),
+            detail: self.detail.clone(),
+            times: self.times,
+        }
+    }
+}
+
+/// Cases kept.
+const RECENT: usize = 256;
+const EVENTS_AT_ONCE: u32 = 1000;
+const EVENT_INTERVAL: Duration = Duration::from_millis(10);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn refuse(refused: &mut Refused, seconds: u64, port: u16, out: &mut Actions) {
+        let peer = SocketAddr::from(([192, 0, 2, 1], port));
+        let now = Instant::after_start(Duration::from_secs(seconds));
+        let reason = Refusal::WrongKey;
+        refused.add(now, "map-register", peer, None, reason, format_args!("site1"), out);
+    }
+
+    #[test]
+    fn flood_is_counted_in_full_but_told_in_part() {
+        let (mut refused, mut out) = (Refused::default(), Actions::default());
+        for port in 0..5000 {
+            refuse(&mut refused, 1, port, &mut out);
+        }
+        assert_eq!(refused.count(Refusal::WrongKey), 5000);
+        assert_eq!(refused.recent().count(), 1, "one case, many times");
+        assert_eq!(refused.recent().next().unwrap().times, 5000);
+        assert_eq!(out.0.len() as u64 + refused.untold(), 5000);
+        assert!(out.0.len() <= 1001);
+        refuse(&mut refused, 2, 1, &mut out);
+        assert!(matches!(out.0.last(), Some(crate::engine::Action::Notify(_))));
+    }
+}

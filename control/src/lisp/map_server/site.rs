@@ -1,0 +1,149 @@
+//! Who may register what: the configured sites, found by EID-prefix.
+
+use std::collections::BTreeMap;
+use std::net::IpAddr;
+
+use weft_packet::addr::{EidPrefix, InstanceId, Prefix};
+
+use super::prefix_table::PrefixTable;
+use crate::engine::Instant;
+use crate::lisp::config;
+
+/// Names a site within one configuration.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub(super) struct SiteIndex(u32);
+
+/// Names a configured EID-prefix of a site within one configuration.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct HoldingId(u32);
+
+/// The sites and their EID-prefixes.
+#[derive(Debug, Default)]
+pub(super) struct Sites {
+    sites: Vec<Site>,
+    holdings: Vec<Holding>,
+    index: BTreeMap<InstanceId, PrefixTable<HoldingId>>,
+}
+
+/// A site and how much it holds.
+#[derive(Debug)]
+pub(super) struct Site {
+    pub(super) config: config::Site,
+    /// EID-prefixes registered.
+    pub(super) mappings: usize,
+    /// xTRs kept in mind.
+    pub(super) xtrs: usize,
+}
+
+/// An EID-prefix a site may register.
+#[derive(Debug)]
+pub(super) struct Holding {
+    pub(super) site: SiteIndex,
+    pub(super) eid: EidPrefix,
+    /// EID-prefixes registered in it, itself included.
+    pub(super) mappings: usize,
+    /// How its own registration ended, while there is no new one.
+    pub(super) lost: Option<Lost>,
+}
+
+/// How a registration ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Lost {
+    pub(super) at: Instant,
+    /// `expired` or `withdrawn`.
+    pub(super) what: &'static str,
+    /// When it had last been renewed.
+    pub(super) last: Instant,
+    pub(super) by: IpAddr,
+}
+
+impl Sites {
+    /// Of a configuration. A prefix named twice belongs to the first site.
+    pub(super) fn new(configured: &[config::Site]) -> Self {
+        let mut sites = Self::default();
+        for site in configured {
+            let index = SiteIndex(small(sites.sites.len()));
+            sites.sites.push(Site { config: site.clone(), mappings: 0, xtrs: 0 });
+            for &eid in &site.eid_prefixes {
+                sites.hold(index, eid);
+            }
+        }
+        sites
+    }
+
+    fn hold(&mut self, site: SiteIndex, eid: EidPrefix) {
+        let table = self.index.entry(eid.instance).or_default();
+        if table.get(eid.prefix).is_none() {
+            table.insert(eid.prefix, HoldingId(small(self.holdings.len())));
+            self.holdings.push(Holding { site, eid, mappings: 0, lost: None });
+        }
+    }
+
+    pub(super) fn site(&self, index: SiteIndex) -> &Site {
+        &self.sites[index.0 as usize]
+    }
+
+    pub(super) fn site_mut(&mut self, index: SiteIndex) -> &mut Site {
+        &mut self.sites[index.0 as usize]
+    }
+
+    pub(super) fn holding(&self, id: HoldingId) -> &Holding {
+        &self.holdings[id.0 as usize]
+    }
+
+    pub(super) fn holding_mut(&mut self, id: HoldingId) -> &mut Holding {
+        &mut self.holdings[id.0 as usize]
+    }
+
+    /// The site a holding belongs to.
+    pub(super) fn of(&self, id: HoldingId) -> &Site {
+        self.site(self.holding(id).site)
+    }
+
+    /// The longest configured EID-prefix that covers `eid`.
+    pub(super) fn find(&self, eid: EidPrefix) -> Option<HoldingId> {
+        self.index.get(&eid.instance)?.longest(eid.prefix).map(|(_, id)| *id)
+    }
+
+    /// The site called `name`.
+    pub(super) fn named(&self, name: &str) -> Option<SiteIndex> {
+        let at = self.sites.iter().position(|site| site.config.name == name)?;
+        Some(SiteIndex(small(at)))
+    }
+
+    /// The configured EID-prefixes of an instance.
+    pub(super) fn table(&self, instance: InstanceId) -> Option<&PrefixTable<HoldingId>> {
+        self.index.get(&instance)
+    }
+
+    /// The configured EID-prefixes, site by site.
+    pub(super) fn holdings(&self) -> impl Iterator<Item = &Holding> {
+        self.holdings.iter()
+    }
+}
+
+impl Site {
+    /// The key with this key-id.
+    pub(super) fn key(&self, key_id: u8) -> Option<&[u8]> {
+        self.config.keys.iter().find(|(id, _)| *id == key_id).map(|(_, key)| key.expose())
+    }
+
+    /// True when the site may register `rloc`.
+    pub(super) fn allows_rloc(&self, rloc: IpAddr) -> bool {
+        allows(&self.config.allowed_rlocs, rloc)
+    }
+
+    /// True when `itr` may ask for EIDs of the site.
+    pub(super) fn allows_itr(&self, itr: IpAddr) -> bool {
+        allows(&self.config.allowed_itrs, itr)
+    }
+}
+
+/// An empty list allows everything.
+fn allows(list: &[Prefix], address: IpAddr) -> bool {
+    list.is_empty() || list.iter().any(|prefix| prefix.contains(address))
+}
+
+fn small(length: usize) -> u32 {
+    u32::try_from(length).expect("a configuration has fewer than 2^32 entries")
+}
