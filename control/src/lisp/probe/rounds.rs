@@ -4,8 +4,8 @@
 use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 use weft_fib::UplinkId;
-use weft_packet::addr::{EidPrefix, Nonce};
-use weft_packet::lisp::{Address, CONTROL_PORT, Eid, MapReply, MapRequest, RequestedEid};
+use weft_packet::addr::Nonce;
+use weft_packet::lisp::{Address, CONTROL_PORT, Eid, MapReply, MapRequest, Message, RequestedEid};
 use weft_packet::wire::Wire;
 
 use super::asked::Probe;
@@ -14,7 +14,8 @@ use super::pair::{Health, Step, Suspicion};
 use super::status::State;
 use super::{Prober, Timer, Timing};
 use crate::engine::{Action, Actions, Datagram, Instant};
-use crate::lisp::event::{Direction, Event, Refusal};
+use crate::lisp::event::{Direction, Refusal};
+use crate::lisp::trace;
 
 /// Regular rounds begin at so many moments of an interval, to share wake-ups.
 const MOMENTS: u32 = 40;
@@ -200,18 +201,19 @@ impl Prober {
         let local = pair.local;
         self.asked.insert(nonce, Probe { rloc, uplink, local, sent: now });
         let to = SocketAddr::new(rloc, CONTROL_PORT);
-        if self.trace {
-            let detail = format!("nonce {nonce} from {local}");
-            out.notify(message(Direction::Out, to, about.prefix(), detail));
-        }
-        let request = MapRequest {
+        let request = Message::MapRequest(MapRequest {
             probe: true,
             nonce,
             source_eid: Address::None,
             itr_rlocs: vec![Address::Ip(local)],
             eids: vec![RequestedEid { subscribe: false, eid: about }],
             ..MapRequest::default()
-        };
+        });
+        if self.trace {
+            let mut said = trace::summary(&request);
+            said.detail = format!("{}, from {local}", said.detail);
+            out.notify(said.event(Direction::Out, to));
+        }
         let bytes = request.to_bytes();
         out.0.push(Action::Send { from: Some(local), uplink: Some(uplink), to, bytes });
     }
@@ -242,27 +244,13 @@ impl Prober {
             link.last_answer = Some(now);
         }
         if self.trace {
-            let eid = reply.records.first().and_then(|record| record.eid.prefix());
+            let mut said = trace::summary(&Message::MapReply(reply.clone()));
             let rtt = now.since(probe.sent);
-            let detail = format!("nonce {} to {} after {rtt:.1?}", reply.nonce, probe.local);
-            out.notify(message(Direction::In, datagram.from, eid, detail));
+            said.detail = format!("{}, to {} after {rtt:.1?}", said.detail, probe.local);
+            out.notify(said.event(Direction::In, datagram.from));
         }
         Ok(())
     }
-}
-
-/// What tells of a probe or its answer.
-fn message(
-    direction: Direction,
-    peer: SocketAddr,
-    eid: Option<EidPrefix>,
-    detail: String,
-) -> Event {
-    let kind = match direction {
-        Direction::Out => "rloc-probe",
-        Direction::In => "rloc-probe-reply",
-    };
-    Event::Message { direction, kind, peer, eid, detail }
 }
 
 /// Whether a Map-Reply answers the probe of `rloc` (RFC 9301 §5.4: all records authoritative).

@@ -51,11 +51,12 @@ impl Prober {
 
     fn settle_link(&mut self, now: Instant, id: LinkId, out: &mut Actions) {
         let Some(link) = self.link(id) else { return };
-        let dead = link.dead.is_some();
-        match self.evidence_against(link) {
-            Some(why) if !dead => self.bury(now, id, why, out),
-            _ if dead && self.may_live(id) => self.revive(id, out),
-            _ => {}
+        if link.dead.is_some() {
+            if self.may_live(id) {
+                self.revive(id, out);
+            }
+        } else if let Some(why) = self.evidence_against(link) {
+            self.bury(now, id, why, out);
         }
     }
 

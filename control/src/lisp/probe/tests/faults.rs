@@ -93,6 +93,23 @@ fn single_flow_whose_answers_take_another_uplink_is_healed_too() {
 }
 
 #[test]
+fn lone_pings_are_healed_too_though_the_far_end_only_answers() {
+    for seed in 0..40 {
+        let mut network = two_sites(seed, false);
+        let pings = network.flow(0, 1, true, secs(90));
+        network.flows[pings].gap =
+            Duration::from_millis([20, 100, 200, 333][usize::from(seed % 4)]);
+        let hole = some_moment(seed);
+        network.run(hole);
+        let broken = if seed < 20 { v4(0, 0) } else { v4(1, 0) };
+        network.holes.extend(black_hole(broken));
+        network.run(secs(90));
+        let outage = network.outage(pings, hole);
+        assert!(outage < Duration::from_secs(5), "seed {seed}: {outage:?}");
+    }
+}
+
+#[test]
 fn uplink_that_only_receives_or_only_sends_is_dead() {
     for seed in 0..20 {
         let mut network = two_sites(seed, false);
