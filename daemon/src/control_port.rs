@@ -2,7 +2,7 @@
 
 use std::io::{self, IoSlice, IoSliceMut};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, SocketAddrV6};
-use std::os::fd::{AsRawFd, OwnedFd};
+use std::os::fd::AsRawFd;
 
 use nix::sys::socket::{
     ControlMessage, ControlMessageOwned, MsgFlags, SockaddrStorage, recvmsg, sendmsg, setsockopt,
@@ -10,7 +10,7 @@ use nix::sys::socket::{
 };
 use socket2::{Domain, Protocol, SockAddr, Socket, Type};
 use tokio::io::Interest;
-use tokio::io::unix::AsyncFd;
+use tokio::net::UdpSocket;
 use weft_packet::lisp::CONTROL_PORT;
 
 /// The control sockets: one for each address listened on.
@@ -22,7 +22,7 @@ pub struct ControlPort {
 /// One bound socket.
 #[derive(Debug)]
 pub struct ControlSocket {
-    descriptor: AsyncFd<OwnedFd>,
+    socket: UdpSocket,
     bound: IpAddr,
 }
 
@@ -56,11 +56,6 @@ impl ControlPort {
             .map(|&bound| ControlSocket::open(bound).map_err(|source| Error { address: bound, source }))
             .collect::<Result<_, _>>()?;
         Ok(Self { sockets })
-    }
-
-    /// The sockets, to be read side by side.
-    pub fn sockets(&self) -> &[ControlSocket] {
-        &self.sockets
     }
 
     /// Waits until something came, and takes up to `most` datagrams.
@@ -105,21 +100,17 @@ impl ControlSocket {
         // Room for a burst of registrations; the kernel's limit may cut it.
         let _ = setsockopt(&socket, sockopt::RcvBufForce, &(8 << 20));
         socket.bind(&SockAddr::from(SocketAddr::new(bound, CONTROL_PORT)))?;
-        let descriptor = AsyncFd::register_with_interest(OwnedFd::from(socket), Interest::READABLE)?;
-        Ok(Self { descriptor, bound })
+        Ok(Self { socket: UdpSocket::from_std(socket.into())?, bound })
     }
 
     async fn receive(&self, most: usize) -> io::Result<Vec<Received>> {
         loop {
-            let mut ready = self.descriptor.readable().await?;
+            self.socket.readable().await?;
             let mut taken = Vec::new();
             while taken.len() < most {
-                match receive_one(self.descriptor.get_ref()) {
+                match self.socket.try_io(Interest::READABLE, || receive_one(&self.socket)) {
                     Ok(received) => taken.extend(received),
-                    Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
-                        ready.clear_ready();
-                        break;
-                    }
+                    Err(error) if error.kind() == io::ErrorKind::WouldBlock => break,
                     // What came back for a datagram of ours (port unreachable and the like).
                     Err(_) if taken.is_empty() => {}
                     Err(_) => break,
@@ -134,7 +125,7 @@ impl ControlSocket {
     fn send(&self, from: Option<IpAddr>, interface: u32, to: SocketAddr, bytes: &[u8]) -> io::Result<()> {
         let payload = [IoSlice::new(bytes)];
         let address = SockaddrStorage::from(to);
-        let descriptor = self.descriptor.get_ref().as_raw_fd();
+        let descriptor = self.socket.as_raw_fd();
         let index = i32::try_from(interface).unwrap_or(0);
         let v4;
         let v6;
@@ -163,13 +154,13 @@ impl ControlSocket {
 }
 
 /// Takes one datagram; `None` for one whose sender or destination the kernel does not tell.
-fn receive_one(descriptor: &OwnedFd) -> io::Result<Option<Received>> {
+fn receive_one(socket: &UdpSocket) -> io::Result<Option<Received>> {
     let mut buffer = [0; 9216];
     let mut control = nix::cmsg_space!(libc::in6_pktinfo);
     let (length, from, to) = {
         let mut payload = [IoSliceMut::new(&mut buffer)];
         let message = recvmsg::<SockaddrStorage>(
-            descriptor.as_raw_fd(),
+            socket.as_raw_fd(),
             &mut payload,
             Some(&mut control),
             MsgFlags::MSG_DONTWAIT,

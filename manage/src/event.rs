@@ -4,6 +4,7 @@
 use serde_json::{Map, Value, json};
 use weft_control::lisp::event::{Direction, Event};
 use weft_fib::UplinkId;
+use weft_packet::lisp::{Locator, MappingRecord};
 
 /// How much an event matters to an operator.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -89,6 +90,29 @@ pub fn show(event: &Event, name: &dyn Fn(UplinkId) -> String) -> Shown {
             let text = format!("{eid}: no Map-Resolver answered {tries} Map-Requests");
             shown("lookup-failed", "!", Weight::Trouble, text).with("eid", eid).with("tries", tries)
         }
+        Event::LookupAnswered { nonce, eid, from, records, took } => {
+            let head = format!(
+                "Map-Reply from {from} for {eid} in {:.1} ms, nonce {nonce}",
+                took.as_secs_f64() * 1e3
+            );
+            let lines = records.iter().flat_map(record_lines);
+            let text = std::iter::once(head).chain(lines).collect::<Vec<_>>().join("\n");
+            let mut shown = shown("lookup-answered", "→", Weight::Change, text)
+                .with("eid", eid)
+                .with("from", from)
+                .with("nonce", nonce);
+            let records: Vec<_> = records.iter().map(record_fields).collect();
+            shown.fields.insert("records".into(), Value::Array(records));
+            shown.fields.insert("took".into(), json!(took.as_secs_f64()));
+            shown.fields.insert("text".into(), json!(shown.text));
+            shown
+        }
+        Event::LookupUnanswered { nonce, eid, tries } => {
+            let text = format!("{eid}: nobody answered {tries} Map-Requests");
+            shown("lookup-unanswered", "!", Weight::Trouble, text)
+                .with("eid", eid)
+                .with("nonce", nonce)
+        }
         Event::ResolverFailover { from, to } => {
             let text = format!("{from} does not answer, asking {to}");
             shown("resolver-failover", "!", Weight::Trouble, text).with("from", from).with("to", to)
@@ -136,6 +160,57 @@ pub fn show(event: &Event, name: &dyn Fn(UplinkId) -> String) -> Shown {
         #[allow(unreachable_patterns, reason = "events may grow before they are shown well")]
         other => shown("event", "·", Weight::Change, format!("{other:?}")),
     }
+}
+
+/// A record as `lig` prints it: what it is about, then its locators.
+fn record_lines(record: &MappingRecord) -> Vec<String> {
+    let eid = record.eid.prefix().map_or_else(|| format!("{:?}", record.eid), |e| e.to_string());
+    let ttl = match record.ttl.duration() {
+        Some(_) => format!("{}m", record.ttl.0),
+        None => "as the receiver likes".to_owned(),
+    };
+    let vouched = if record.authoritative { "authoritative" } else { "not authoritative" };
+    let action = if record.locators.is_empty() {
+        format!("  {:?}", record.action)
+    } else {
+        String::new()
+    };
+    let mut lines = vec![format!("  {eid}  ttl {ttl}  {vouched}{action}")];
+    for locator in &record.locators {
+        let address = rloc_text(locator);
+        let mut words = format!(
+            "    {address:<18} {}/{}  {}/{}",
+            locator.priority,
+            locator.weight,
+            locator.multicast_priority,
+            locator.multicast_weight
+        );
+        let flags = [
+            (locator.reachable, "  reachable"),
+            (locator.local, "  local"),
+            (locator.probed, "  probed"),
+        ];
+        flags.iter().filter(|(set, _)| *set).for_each(|(_, word)| words.push_str(word));
+        lines.push(words);
+    }
+    lines
+}
+
+fn record_fields(record: &MappingRecord) -> Value {
+    json!({
+        "eid": record.eid.prefix().map(|eid| eid.to_string()),
+        "ttl": record.ttl.duration().map(|ttl| ttl.as_secs_f64()),
+        "authoritative": record.authoritative,
+        "action": format!("{:?}", record.action),
+        "locators": record.locators.iter().map(|locator| json!({
+            "rloc": rloc_text(locator), "priority": locator.priority, "weight": locator.weight,
+            "reachable": locator.reachable, "local": locator.local,
+        })).collect::<Vec<_>>(),
+    })
+}
+
+fn rloc_text(locator: &Locator) -> String {
+    locator.address.ip().map_or_else(|| format!("{:?}", locator.address), |ip| ip.to_string())
 }
 
 fn shown(kind: &'static str, mark: &'static str, weight: Weight, text: String) -> Shown {

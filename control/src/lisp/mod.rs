@@ -259,6 +259,11 @@ impl Lisp {
         self.map_resolver.as_ref()
     }
 
+    /// What watches the locators in use.
+    pub fn prober(&self) -> &Prober {
+        &self.prober
+    }
+
     /// The local uplinks, working or not.
     pub fn local(&self) -> &Local {
         self.uplinks.effective()

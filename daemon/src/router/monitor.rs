@@ -8,7 +8,7 @@ use tokio::sync::mpsc;
 use weft_control::engine::Instant;
 use weft_manage::api::Response;
 use weft_manage::event::Weight;
-use weft_packet::ip::Packet;
+use weft_packet::wire::Reader;
 
 use super::Router;
 
@@ -75,8 +75,7 @@ impl Router {
         self.drops_watched = Some(now + DROPS_EVERY);
         let mut drops: BTreeMap<_, u64> = BTreeMap::new();
         for dropped in plane.drops() {
-            let what = Packet::parse(&dropped.head)
-                .map_or_else(|_| "unreadable".to_owned(), |p| describe(&p));
+            let what = describe(&dropped.head).unwrap_or_else(|| "unreadable".to_owned());
             *drops.entry((dropped.reason, dropped.instance, what)).or_default() += 1;
         }
         let time = self.time();
@@ -91,6 +90,20 @@ impl Router {
     }
 }
 
-fn describe(packet: &Packet<'_>) -> String {
-    format!("{} > {} protocol {}", packet.source(), packet.destination(), packet.protocol())
+/// Addresses and protocol of a packet of which only the head is left.
+fn describe(head: &[u8]) -> Option<String> {
+    let mut r = Reader::new(head);
+    match head.first()? >> 4 {
+        4 => {
+            let fixed: [u8; 12] = r.array("IPv4 header").ok()?;
+            let (source, destination) = (r.ipv4("source").ok()?, r.ipv4("destination").ok()?);
+            Some(format!("{source} > {destination} protocol {}", fixed[9]))
+        }
+        6 => {
+            let fixed: [u8; 8] = r.array("IPv6 header").ok()?;
+            let (source, destination) = (r.ipv6("source").ok()?, r.ipv6("destination").ok()?);
+            Some(format!("{source} > {destination} protocol {}", fixed[6]))
+        }
+        _ => None,
+    }
 }

@@ -1,0 +1,132 @@
+//! `weft status`: the verdict first, then what it rests on.
+
+use serde_json::{Value, json};
+use weft_control::lisp::config::Config;
+
+use super::super::Router;
+use super::{item, uplink_name};
+
+impl Router {
+    pub(super) fn status(&self) -> (Vec<Value>, Value) {
+        let now = self.clock.now();
+        let mut troubles = Vec::new();
+        let (rlocs, _) = self.rlocs().unwrap_or_default();
+        for rloc in &rlocs {
+            if rloc.get("state").and_then(Value::as_str) == Some("down") {
+                let address = rloc.get("rloc").and_then(Value::as_str).unwrap_or_default();
+                let why = rloc.get("why").and_then(Value::as_str).unwrap_or_default();
+                troubles.push(json!({"kind": "locator down", "text": format!("{address}: {why}")}));
+            }
+        }
+        let uplinks = self.uplink_states(&mut troubles);
+        let registrations = self.registration_states(&mut troubles);
+        let map_cache = self.engine.itr().map(|itr| {
+            let (entries, limit) = itr.sizes();
+            json!({"entries": entries, "limit": limit})
+        });
+        let map_server = self.engine.map_server().map(|server| {
+            let served =
+                |site: &weft_control::lisp::map_server::HoldingStatus| {
+                    site.registered || site.more_specifics > 0
+                };
+            let missing = server.sites(now, None).filter(|site| !served(site)).count();
+            let totals = server.status();
+            json!({
+                "sites": totals.eid_prefixes, "not-registered": missing,
+                "mappings": totals.mappings,
+            })
+        });
+        let summary = json!({
+            "roles": roles(&self.config.lisp),
+            "healthy": troubles.is_empty(),
+            "verdict": verdict(&troubles),
+            "troubles": troubles,
+            "uptime": now.since_start().as_secs_f64(),
+            "version": env!("CARGO_PKG_VERSION"),
+            "database": self.config.lisp.etr.iter().flat_map(|etr| &etr.database)
+                .map(|mapping| mapping.eid.to_string()).collect::<Vec<_>>(),
+            "registrations": registrations,
+            "uplinks": uplinks,
+            "map-cache": map_cache,
+            "map-server": map_server,
+            "data-plane": self.data_plane_state(),
+        });
+        (rlocs, summary)
+    }
+
+    fn uplink_states(&self, troubles: &mut Vec<Value>) -> Vec<Value> {
+        let local = self.engine.local();
+        for configured in &self.config.uplinks {
+            let name = uplink_name(&self.names, configured.id);
+            let mine = || local.uplinks().iter().filter(|u| u.id == configured.id);
+            if mine().next().is_none() {
+                let text = format!("{name} has no usable address");
+                troubles.push(json!({"kind": "uplink down", "text": text}));
+            } else if !mine().any(|u| u.up) {
+                let text = format!("{name} does not work");
+                troubles.push(json!({"kind": "uplink down", "text": text}));
+            }
+        }
+        local
+            .uplinks()
+            .iter()
+            .map(|u| {
+                json!({
+                    "uplink": uplink_name(&self.names, u.id), "rloc": u.rloc.to_string(),
+                    "priority": u.priority, "weight": u.weight,
+                    "state": if u.up { "up" } else { "down" },
+                })
+            })
+            .collect()
+    }
+
+    fn registration_states(&self, troubles: &mut Vec<Value>) -> Vec<Value> {
+        let Some(etr) = self.engine.etr() else { return Vec::new() };
+        let registrations: Vec<Value> =
+            etr.status(self.clock.now()).registrations.iter().map(item).collect();
+        for registration in &registrations {
+            let text = |key: &str| registration.get(key).and_then(Value::as_str).unwrap_or_default();
+            if !text("why").is_empty() {
+                let text = format!("{}: {}", text("map-server"), text("why"));
+                troubles.push(json!({"kind": "not registered", "text": text}));
+            }
+        }
+        registrations
+    }
+
+    fn data_plane_state(&self) -> Value {
+        let Some(plane) = &self.plane else { return json!({"driver": "none"}) };
+        let counters = plane.counters();
+        let volume = |v: weft_data::tun::ByFamily| {
+            json!({"packets": v.v4.packets + v.v6.packets, "bytes": v.v4.bytes + v.v6.bytes})
+        };
+        json!({
+            "driver": "tun",
+            "encapsulation": self.config.lisp.encapsulation.to_string(),
+            "devices": plane.devices().iter().map(|(_, name)| name.clone()).collect::<Vec<_>>(),
+            "encapsulated": volume(counters.encapsulated),
+            "decapsulated": volume(counters.decapsulated),
+            "native": volume(counters.native),
+            "drops": counters.drops().map(|(_, count)| count).sum::<u64>(),
+            "routes": self.fib.len(),
+        })
+    }
+}
+
+fn roles(config: &Config) -> Vec<&'static str> {
+    let itr = config.itr.as_ref().map(|itr| if itr.proxy { "PITR" } else { "ITR" });
+    let etr = config.etr.as_ref().map(|etr| if etr.proxy { "PETR" } else { "ETR" });
+    let map_server = config.map_server.as_ref().map(|_| "Map-Server");
+    let map_resolver = config.map_resolver.as_ref().map(|_| "Map-Resolver");
+    [itr, etr, map_server, map_resolver].into_iter().flatten().collect()
+}
+
+/// `healthy`, or what is wrong in a few words.
+fn verdict(troubles: &[Value]) -> String {
+    let first = troubles.first().and_then(|t| t.get("kind")).and_then(Value::as_str);
+    match (first, troubles.len()) {
+        (None, _) => "healthy".into(),
+        (Some(kind), 1) => format!("degraded: 1 {kind}"),
+        (Some(kind), n) => format!("degraded: {n} troubles, first: {kind}"),
+    }
+}
