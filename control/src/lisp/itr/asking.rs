@@ -25,12 +25,10 @@ impl Itr {
     fn send_question(&mut self, now: Instant, key: Key, local: &Local, out: &mut Actions) {
         let Some(question) = self.pending.get(key) else { return };
         let tries = question.tries;
+        let reachable = |resolver| way(local, resolver).is_some();
         let resolvers = match question.why {
             Why::Lookup(Some(resolver)) => [Some(resolver), None],
-            _ => {
-                let reachable = |resolver| way(local, resolver).is_some();
-                self.resolvers.choose(now, tries, reachable).into()
-            }
+            _ => self.resolvers.choose(now, tries, reachable).into(),
         };
         let mut requests = Vec::new();
         for resolver in resolvers.into_iter().flatten() {
@@ -107,6 +105,10 @@ impl Itr {
     /// A try was not answered in time: another, or none.
     pub(super) fn unanswered(&mut self, now: Instant, key: Key, out: &mut Actions) {
         let Some(question) = self.pending.get(key) else { return };
+        if matches!(question.why, Why::Packet(_)) && self.is_answered(question.eid) {
+            self.pending.close(key);
+            return;
+        }
         if question.tries <= self.settings.map_request_retries {
             return self.pending.retry(key);
         }

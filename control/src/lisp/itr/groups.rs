@@ -38,7 +38,7 @@ impl Holder {
 #[derive(Debug)]
 pub(super) struct Groups {
     encapsulation: Encapsulation,
-    groups: BTreeMap<GroupId, Group>,
+    by_id: BTreeMap<GroupId, Group>,
     by_set: BTreeMap<Arc<[Locator]>, GroupId>,
     next: u32,
     /// The groups that may send to a locator.
@@ -60,7 +60,7 @@ impl Groups {
     pub(super) fn new(encapsulation: Encapsulation) -> Self {
         Self {
             encapsulation,
-            groups: BTreeMap::new(),
+            by_id: BTreeMap::new(),
             by_set: BTreeMap::new(),
             next: 0,
             users: BTreeMap::new(),
@@ -71,7 +71,7 @@ impl Groups {
 
     /// How many there are.
     pub(super) fn len(&self) -> usize {
-        self.groups.len()
+        self.by_id.len()
     }
 
     /// Adds `holder` to the group of `set`, which is made where there is none.
@@ -86,7 +86,7 @@ impl Groups {
             Some(&id) => id,
             None => self.make(set.into(), out),
         };
-        if let Some(group) = self.groups.get_mut(&id) {
+        if let Some(group) = self.by_id.get_mut(&id) {
             group.members.insert(holder);
             self.touched.extend(usable(&group.paths));
         }
@@ -95,7 +95,7 @@ impl Groups {
 
     /// Takes `holder` out of a group. Its route must not name the group any more.
     pub(super) fn leave(&mut self, id: GroupId, holder: Holder, out: &mut Actions) {
-        let Some(group) = self.groups.get_mut(&id) else { return };
+        let Some(group) = self.by_id.get_mut(&id) else { return };
         group.members.remove(&holder);
         self.touched.extend(usable(&group.paths));
         if !group.members.is_empty() {
@@ -110,24 +110,24 @@ impl Groups {
             }
         }
         self.by_set.remove(&group.set);
-        self.groups.remove(&id);
+        self.by_id.remove(&id);
         out.forward(Change::ClearGroup { id });
     }
 
     /// The locators of a group as they came.
     pub(super) fn locators(&self, id: GroupId) -> &[Locator] {
-        self.groups.get(&id).map_or(&[], |g| &g.set)
+        self.by_id.get(&id).map_or(&[], |g| &g.set)
     }
 
     /// True when packets can be sent to some locator of a group, as far as the mapping says.
     pub(super) fn is_usable(&self, id: GroupId) -> bool {
-        self.groups.get(&id).is_some_and(|g| usable(&g.paths).next().is_some())
+        self.by_id.get(&id).is_some_and(|g| usable(&g.paths).next().is_some())
     }
 
     /// Wraps packets otherwise from now on.
     pub(super) fn encapsulate(&mut self, encapsulation: Encapsulation, out: &mut Actions) {
         self.encapsulation = encapsulation;
-        for (&id, group) in &mut self.groups {
+        for (&id, group) in &mut self.by_id {
             let paths = paths(&group.set, encapsulation);
             if paths != group.paths {
                 group.paths.clone_from(&paths);
@@ -160,7 +160,7 @@ impl Groups {
     /// An EID-prefix with this locator: `before` as long as it holds.
     fn about(&self, rloc: IpAddr, before: Option<EidPrefix>) -> Option<EidPrefix> {
         let groups =
-            || self.users.get(&rloc).into_iter().flatten().filter_map(|g| self.groups.get(g));
+            || self.users.get(&rloc).into_iter().flatten().filter_map(|g| self.by_id.get(g));
         let holds = |eid: &EidPrefix| {
             let holders = [Holder::Learned(*eid), Holder::Static(*eid), Holder::ProxyEtrs(*eid)];
             groups().any(|g| holders.iter().any(|h| g.members.contains(h)))
@@ -170,7 +170,7 @@ impl Groups {
     }
 
     fn make(&mut self, set: Arc<[Locator]>, out: &mut Actions) -> GroupId {
-        while self.groups.contains_key(&GroupId(self.next)) {
+        while self.by_id.contains_key(&GroupId(self.next)) {
             self.next = self.next.wrapping_add(1);
         }
         let id = GroupId(self.next);
@@ -180,7 +180,7 @@ impl Groups {
             self.users.entry(rloc).or_default().insert(id);
         }
         self.by_set.insert(set.clone(), id);
-        self.groups.insert(id, Group { set, paths: paths.clone(), members: BTreeSet::new() });
+        self.by_id.insert(id, Group { set, paths: paths.clone(), members: BTreeSet::new() });
         out.forward(Change::SetGroup { id, paths });
         id
     }

@@ -63,7 +63,7 @@ pub struct Itr {
     /// Those that serve IPv4 EIDs, and IPv6 EIDs.
     proxy_etrs: [Option<GroupId>; 2],
     /// Where answers can go, as last seen.
-    itr_rlocs: Vec<IpAddr>,
+    rlocs: Vec<IpAddr>,
     counters: Counters,
     trace: bool,
 }
@@ -92,7 +92,7 @@ impl Itr {
             statics: ByPrefix::default(),
             defaults: ByPrefix::default(),
             proxy_etrs: [None; 2],
-            itr_rlocs: Vec::new(),
+            rlocs: Vec::new(),
             counters: Counters::default(),
             trace: false,
         };
@@ -216,11 +216,11 @@ impl Itr {
     /// Our uplinks changed. Answers on their way to an address that is gone are lost, so what is
     /// unanswered is asked again.
     pub fn uplinks(&mut self, now: Instant, local: &Local, out: &mut Actions) {
-        let itr_rlocs = local.itr_rlocs();
-        if itr_rlocs != self.itr_rlocs {
-            self.itr_rlocs = itr_rlocs;
+        let rlocs = local.itr_rlocs();
+        if rlocs != self.rlocs {
+            self.rlocs = rlocs;
             self.holds.clear();
-            self.pending.hurry(now);
+            self.pending.start_anew(now);
             self.tick(now, local, out);
         }
     }
@@ -246,6 +246,11 @@ impl Itr {
             fixed.map(|(eid, &c)| (eid, Source::Static, self.static_route(c))),
         ];
         words.into_iter().flatten().max_by_key(|(eid, ..)| eid.prefix.length())
+    }
+
+    /// True when packets to `eid` need not be asked for.
+    fn is_answered(&self, eid: EidPrefix) -> bool {
+        self.known(eid).is_some_and(|(.., route)| route != Route::Resolve)
     }
 
     /// Where a mapping says to ask for each packet, it is done once a second (RFC 9301 §5.3).

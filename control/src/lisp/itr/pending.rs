@@ -168,9 +168,10 @@ impl Pending {
         }
     }
 
-    /// Asks everything unanswered again, a second after it was asked at the earliest.
-    pub(super) fn hurry(&mut self, now: Instant) {
-        for (&key, question) in self.questions.iter().filter(|(_, q)| !q.waiting) {
+    /// Starts anew with everything unanswered, a second after it was asked at the earliest.
+    pub(super) fn start_anew(&mut self, now: Instant) {
+        for (&key, question) in self.questions.iter_mut().filter(|(_, q)| !q.waiting) {
+            question.tries = 0;
             let last = question.sent.last().map_or(now, |s| s.at + FIRST_PATIENCE);
             self.deadlines.set_earlier(key, last.max(now));
         }
@@ -186,6 +187,14 @@ impl Pending {
     /// A request whose question was closed lately: answered through another try, or given up.
     pub(super) fn closed(&self, nonce: Nonce) -> Option<Sent> {
         self.closed.iter().find(|s| s.nonce == nonce).copied()
+    }
+
+    /// What waits in line for packets to EIDs inside `eid`.
+    pub(super) fn waiting_inside(&self, eid: EidPrefix) -> impl Iterator<Item = EidPrefix> {
+        let following = self.questions.range(Key::Cache(eid)..);
+        let inside = following.take_while(move |(_, q)| eid.covers(q.eid));
+        let waiting = inside.filter(|(_, q)| q.waiting && matches!(q.why, Why::Packet(_)));
+        waiting.map(|(_, question)| question.eid)
     }
 
     /// Forgets a question.

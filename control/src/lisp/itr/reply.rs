@@ -137,6 +137,12 @@ impl Itr {
                 self.remove_replaced(eid, answer, out);
             }
         }
+        // One answer may do for many packets that would have been asked for one by one.
+        let waiting: Vec<_> =
+            answer.records.keys().flat_map(|&e| self.pending.waiting_inside(e)).collect();
+        for eid in waiting.into_iter().filter(|&eid| self.is_answered(eid)).collect::<Vec<_>>() {
+            self.pending.close(Key::Cache(eid));
+        }
         let covered = answer.records.keys().any(|eid| eid.covers(asked));
         if !covered {
             self.remove(asked, "replaced", out);

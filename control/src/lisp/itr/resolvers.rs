@@ -141,7 +141,7 @@ impl Resolver {
 }
 
 /// Between trials of Map-Resolvers that did not answer.
-const TRIAL_INTERVAL: Duration = Duration::from_secs(60);
+const TRIAL_INTERVAL: Duration = Duration::from_mins(1);
 
 #[cfg(test)]
 mod tests {

@@ -56,7 +56,8 @@ pub struct MapCacheEntry {
 #[serde(rename_all = "kebab-case")]
 pub struct Learned {
     /// Who said so.
-    pub learned_from: String,
+    #[serde(rename = "learned-from")]
+    pub from: String,
     /// It was the site itself.
     pub authoritative: bool,
     /// Since it was learned first.
@@ -204,7 +205,7 @@ impl Itr {
 
     fn learned(&self, now: Instant, entry: &Entry) -> Learned {
         Learned {
-            learned_from: entry.from.to_string(),
+            from: entry.from.to_string(),
             authoritative: entry.authoritative,
             age: now.since(entry.created).as_secs_f64(),
             confirmed: now.since(entry.confirmed).as_secs_f64(),

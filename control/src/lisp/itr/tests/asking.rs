@@ -135,6 +135,22 @@ fn a_storm_of_unknown_destinations_asks_for_each_once_and_starves_nobody() {
 }
 
 #[test]
+fn a_scan_of_one_site_stops_asking_with_the_first_answer() {
+    let mut story = Story::new();
+    for i in 0..5000 {
+        story.packet(&format!("10.1.{}.{}", i / 250, i % 250));
+    }
+    story.packet("10.2.0.1");
+    let burst = story.asked.len();
+    story.answer(&story.asked[0].clone(), &[site("10.1.0.0/16", 15, &["203.0.113.1"])]);
+    story.pass_secs(20);
+    let rest: BTreeSet<_> = story.asked[burst..].iter().map(|a| a.eid).collect();
+    assert_eq!(rest, BTreeSet::from([eid("10.2.0.1/32")]));
+    let failed = |e: &&Event| matches!(e, Event::LookupFailed { .. });
+    assert_eq!(story.events.iter().filter(failed).count(), 1, "only that of the other site");
+}
+
+#[test]
 fn questions_are_bounded_and_those_in_excess_counted() {
     let mut story = Story::new();
     let destination = |i: u32| IpAddr::V4((0x0a00_0000 + i).into());

@@ -62,7 +62,7 @@ fn static_mappings_win_over_learned_ones_and_say_what_they_say() {
         fixed("10.4.0.0/16", &[], Action::SendMapRequest),
     ];
     let allowed_eids = vec![eid("10.1.0.0/24")];
-    let mut story = Story::with(config::Itr { static_map_cache, allowed_eids, ..settings() });
+    let mut story = Story::with(config::Itr { allowed_eids, static_map_cache, ..settings() });
     assert_eq!(story.rlocs("10.1.2.3"), ["203.0.113.99"]);
     assert_eq!(story.packet("10.2.0.1"), Route::Drop(DropReason::StaticDrop));
     assert_eq!(story.packet("10.3.0.1"), Route::Native);
@@ -132,7 +132,7 @@ fn a_reload_keeps_what_was_learned_and_touches_what_differs() {
 
     let proxy_etrs = vec![config::ProxyEtr { ipv6: false, ..proxy_etr("203.0.113.51") }];
     let map_resolvers = vec![ip(MR2)];
-    reconfigure(&mut story, config::Itr { proxy_etrs, map_resolvers, ..settings() });
+    reconfigure(&mut story, config::Itr { map_resolvers, proxy_etrs, ..settings() });
     assert_eq!(story.rlocs("8.8.8.8"), ["203.0.113.51"]);
     story.packet("12.0.0.1");
     assert_eq!(story.last().to, ip(MR2));
@@ -159,7 +159,7 @@ fn smaller_limits_apply_to_what_is_cached_already() {
         );
         story.pass_secs(1);
     }
-    let max_ttl = Duration::from_secs(60);
+    let max_ttl = Duration::from_mins(1);
     reconfigure(&mut story, config::Itr { map_cache_limit: 3, max_ttl, ..settings() });
     assert_eq!(story.cached(), ["10.5.0.0/16", "10.6.0.0/16", "10.7.0.0/16"]);
     story.serve(&[], &[]);
@@ -205,7 +205,7 @@ fn the_prober_hears_once_of_each_locator_in_use_and_about_what() {
 fn an_itr_that_is_switched_off_leaves_nothing_behind() {
     let static_map_cache = vec![fixed("10.9.0.0/16", &["203.0.113.99"], Action::NoAction)];
     let proxy_etrs = vec![proxy_etr("203.0.113.50")];
-    let mut story = Story::with(config::Itr { static_map_cache, proxy_etrs, ..settings() });
+    let mut story = Story::with(config::Itr { proxy_etrs, static_map_cache, ..settings() });
     learn(&mut story, "10.1.2.3", site("10.1.0.0/16", 15, &["203.0.113.1"]));
     learn(&mut story, "8.8.8.8", negative("8.0.0.0/8", 15, Action::NativelyForward));
     story.itr.take_watch_changes();

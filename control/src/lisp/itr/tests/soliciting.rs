@@ -60,7 +60,7 @@ fn solicitations_are_answered_once_in_three_seconds_and_the_last_one_counts() {
     let [first, second] = &story.asked[..] else { panic!() };
     assert_eq!(second.at.since(first.at), Duration::from_secs(3));
     assert_eq!(story.rlocs("10.1.2.3"), ["203.0.113.3"]);
-    assert_eq!(story.itr.deadline().is_some(), true, "the mapping's own timers go on");
+    assert!(story.itr.deadline().is_some(), "the mapping's own timers go on");
 }
 
 #[test]
