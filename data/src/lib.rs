@@ -1,3 +1,4 @@
 //! Who forwards: data planes that read the FIB and punt what it cannot answer.
 
+pub mod pipeline;
 pub mod tun;

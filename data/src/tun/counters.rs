@@ -149,7 +149,7 @@ impl Default for WorkerCounters {
 }
 
 impl WorkerCounters {
-    pub(super) fn drop(&self, reason: DropReason, packets: u64) {
+    pub(super) fn dropped(&self, reason: DropReason, packets: u64) {
         self.drops[reason as usize].add(packets);
     }
 
@@ -181,7 +181,7 @@ mod tests {
         workers[0].encapsulated.add(false, 2, 200);
         workers[1].encapsulated.add(false, 1, 50);
         workers[1].encapsulated.add(true, 1, 70);
-        workers[0].drop(DropReason::TooBig, 3);
+        workers[0].dropped(DropReason::TooBig, 3);
         let mut sum = Counters::default();
         workers.iter().for_each(|w| w.add_to(&mut sum));
         assert_eq!(sum.encapsulated.v4, Volume { packets: 3, bytes: 250 });

@@ -7,18 +7,43 @@
 //! own share of the receive sockets, and shares nothing with the others on the way of a packet.
 
 mod counters;
+mod decapsulate;
+mod device;
+mod encapsulate;
+mod hold;
+mod icmp;
+mod ledger;
+mod limiter;
+mod mailbox;
+mod offload;
 mod options;
+mod outbox;
 mod samples;
+mod socket;
 mod upcall;
+mod worker;
 
+pub use crate::pipeline::{Dscp, MssClamp, SourceCheck, Ttl};
 pub use counters::{ByFamily, Counters, Volume};
-pub use options::{Dscp, HoldLimits, IcmpSource, MssClamp, Options, SourceCheck, Ttl};
+pub use options::{HoldLimits, IcmpSource, Options};
 pub use samples::DroppedPacket;
 pub use upcall::{Upcall, Upcalls};
 
+use std::collections::BTreeMap;
 use std::io;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, mpsc};
+use std::thread::{self, JoinHandle};
+
+use nix::sys::epoll::{Epoll, EpollCreateFlags};
 use weft_fib::Reader;
 use weft_packet::addr::{EidPrefix, InstanceId};
+
+use counters::WorkerCounters;
+use device::Queue;
+use mailbox::{Command, Mailbox};
+use samples::Samples;
+use socket::{Receiver, Senders};
+use worker::Parts;
 
 /// Why the plane could not start or take an instance.
 #[derive(Debug, thiserror::Error)]
@@ -55,54 +80,188 @@ pub enum Error {
 
 /// A running plane. Dropping it stops the workers and removes the devices.
 pub struct Tun {
-    _never: std::convert::Infallible,
+    workers: Vec<Handle>,
+    devices: Mutex<BTreeMap<InstanceId, String>>,
+    senders: Arc<Senders>,
+    samples: Arc<Samples>,
+}
+
+/// A worker as other threads see it.
+struct Handle {
+    mailbox: Arc<Mailbox>,
+    counters: Arc<WorkerCounters>,
+    thread: Option<JoinHandle<()>>,
 }
 
 impl Tun {
     /// Opens a device for each instance and the receive sockets, and starts the workers.
     pub fn start(
-        _options: Options,
-        _instances: &[(InstanceId, String)],
-        _reader: Reader,
-        _upcalls: Upcalls,
+        options: Options,
+        instances: &[(InstanceId, String)],
+        reader: Reader,
+        upcalls: Upcalls,
     ) -> Result<Self, Error> {
-        Err(Error::System { what: "start", source: io::ErrorKind::Unsupported.into() })
+        let workers = options.queues.unwrap_or_else(default_queues).max(1);
+        let senders = Senders::open(options.source_ports, SEND_BUFFER).map_err(Error::socket)?;
+        let senders = Arc::new(senders);
+        set_path_mtu_discovery(&senders, options.path_mtu_discovery)?;
+        let mut receivers: Vec<Vec<Receiver>> = (0..workers)
+            .map(|_| Receiver::open_all(options.receive_buffer))
+            .collect::<Result<_, _>>()
+            .map_err(Error::socket)?;
+        let mut tun = Self {
+            workers: Vec::new(),
+            devices: Mutex::default(),
+            senders: senders.clone(),
+            samples: Arc::default(),
+        };
+        let options = Arc::new(options);
+        for (number, receivers) in receivers.drain(..).enumerate() {
+            let mailbox = Mailbox::new().map_err(system("cannot make an event"))?;
+            let parts = Parts {
+                number,
+                workers,
+                receivers,
+                senders: senders.clone(),
+                reader: reader.clone(),
+                upcalls: upcalls.clone(),
+                options: options.clone(),
+                counters: Arc::default(),
+                samples: tun.samples.clone(),
+                mailbox: Arc::new(mailbox),
+                poll: Epoll::new(EpollCreateFlags::EPOLL_CLOEXEC)
+                    .map_err(system("cannot make an epoll"))?,
+            };
+            tun.workers.push(Handle::start(parts)?);
+        }
+        for (instance, device) in instances {
+            tun.add_instance(*instance, device)?;
+        }
+        Ok(tun)
     }
 
     /// Looks up the held packets of these EIDs again, after the table has changed.
-    pub fn release(&self, _eids: EidPrefix) {}
+    pub fn release(&self, eids: EidPrefix) {
+        self.tell(|| Command::Release(eids));
+    }
 
     /// What all workers counted since the start.
     pub fn counters(&self) -> Counters {
-        Counters::default()
+        let mut sum = Counters::default();
+        self.workers.iter().for_each(|worker| worker.counters.add_to(&mut sum));
+        sum
     }
 
     /// Changes how the plane behaves; packets read from now on see it.
-    pub fn set_options(&self, _options: Options) {}
+    pub fn set_options(&self, options: Options) {
+        if let Err(error) = set_path_mtu_discovery(&self.senders, options.path_mtu_discovery) {
+            tracing::warn!(%error, "path MTU discovery stays as it was");
+        }
+        let options = Arc::new(options);
+        self.tell(|| Command::Options(options.clone()));
+    }
 
     /// Opens a device for one more instance.
-    pub fn add_instance(&self, _instance: InstanceId, _device: &str) -> Result<(), Error> {
+    pub fn add_instance(&self, instance: InstanceId, device: &str) -> Result<(), Error> {
+        let mut devices = self.lock_devices();
+        if devices.contains_key(&instance) {
+            return Err(Error::Exists(instance));
+        }
+        let queues = Queue::open_all(device, self.workers.len())
+            .map_err(|source| Error::Device { device: device.to_owned(), source })?;
+        devices.insert(instance, device.to_owned());
+        for (worker, queue) in self.workers.iter().zip(queues) {
+            worker.mailbox.put(Command::AddDevice(instance, queue));
+        }
         Ok(())
     }
 
-    /// Closes the device of an instance; false when it has none.
-    pub fn remove_instance(&self, _instance: InstanceId) -> bool {
-        false
+    /// Closes the device of an instance, and returns when it is gone; false when it has none.
+    pub fn remove_instance(&self, instance: InstanceId) -> bool {
+        let mut devices = self.lock_devices();
+        if devices.remove(&instance).is_none() {
+            return false;
+        }
+        let (done, all_done) = mpsc::channel();
+        self.tell(|| Command::RemoveDevice(instance, done.clone()));
+        drop(done);
+        // Nothing is ever sent: the wait ends when every worker has dropped its end.
+        let _ = all_done.recv();
+        true
     }
 
     /// Every instance with the name of its device.
     pub fn devices(&self) -> Vec<(InstanceId, String)> {
-        Vec::new()
+        self.lock_devices().iter().map(|(instance, device)| (*instance, device.clone())).collect()
     }
 
     /// Starts or stops keeping the heads of dropped packets.
-    pub fn sample_drops(&self, _on: bool) {}
+    pub fn sample_drops(&self, on: bool) {
+        self.samples.switch(on);
+    }
 
     /// Takes the heads of packets dropped since the last call, oldest first.
     pub fn drops(&self) -> Vec<DroppedPacket> {
-        Vec::new()
+        self.samples.drain()
     }
 
     /// Stops the workers and removes the devices.
-    pub fn stop(self) {}
+    pub fn stop(self) {
+        drop(self);
+    }
+
+    fn tell(&self, command: impl Fn() -> Command) {
+        self.workers.iter().for_each(|worker| worker.mailbox.put(command()));
+    }
+
+    fn lock_devices(&self) -> MutexGuard<'_, BTreeMap<InstanceId, String>> {
+        self.devices.lock().unwrap_or_else(PoisonError::into_inner)
+    }
 }
+
+impl Drop for Tun {
+    fn drop(&mut self) {
+        self.tell(|| Command::Stop);
+        for thread in self.workers.iter_mut().filter_map(|worker| worker.thread.take()) {
+            if thread.join().is_err() {
+                tracing::error!("data plane worker panicked");
+            }
+        }
+    }
+}
+
+impl Handle {
+    fn start(parts: Parts) -> Result<Self, Error> {
+        let (mailbox, counters) = (parts.mailbox.clone(), parts.counters.clone());
+        let thread = thread::Builder::new()
+            .name(format!("weft-tun-{}", parts.number))
+            .spawn(move || parts.run())
+            .map_err(|source| Error::System { what: "cannot start a thread", source })?;
+        Ok(Self { mailbox, counters, thread: Some(thread) })
+    }
+}
+
+impl Error {
+    fn socket((what, source): (String, io::Error)) -> Self {
+        Self::Socket { what, source }
+    }
+}
+
+fn system(what: &'static str) -> impl Fn(nix::Error) -> Error {
+    move |source| Error::System { what, source: source.into() }
+}
+
+fn set_path_mtu_discovery(senders: &Senders, on: bool) -> Result<(), Error> {
+    senders
+        .set_path_mtu_discovery(on)
+        .map_err(|source| Error::System { what: "cannot set path MTU discovery", source })
+}
+
+/// One queue a CPU; more than four are not known to help.
+fn default_queues() -> usize {
+    thread::available_parallelism().map_or(1, usize::from).min(MOST_QUEUES)
+}
+
+const MOST_QUEUES: usize = 4;
+/// Send buffer of each socket, octets: a few batches.
+const SEND_BUFFER: usize = 4 << 20;

@@ -5,6 +5,8 @@ use std::net::{Ipv4Addr, Ipv6Addr};
 use std::time::Duration;
 use weft_packet::addr::InstanceId;
 
+use crate::pipeline::{Dscp, MssClamp, SourceCheck, Ttl};
+
 /// How the plane behaves; see [`Tun::set_options`](super::Tun::set_options).
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Options {
@@ -59,50 +61,6 @@ impl Default for Options {
             icmp_sources: HashMap::new(),
         }
     }
-}
-
-/// TTL of outer packets.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum Ttl {
-    /// The inner packet's (RFC 9300 §5.3), so that traceroute and loops see every hop.
-    #[default]
-    Copy,
-    /// Always this; 0 is sent as 1.
-    Fixed(u8),
-}
-
-/// DSCP of outer packets.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum Dscp {
-    /// The inner packet's.
-    #[default]
-    Copy,
-    /// Always this, 0 to 63.
-    Fixed(u8),
-}
-
-/// Whether the maximum segment size in TCP SYN packets is lowered.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum MssClamp {
-    /// Never.
-    #[default]
-    Off,
-    /// To what fits the path MTU.
-    Auto,
-    /// To this many octets.
-    Fixed(u16),
-}
-
-/// What is asked of the outer source when a packet is decapsulated (RFC 9300 §16).
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum SourceCheck {
-    /// Nothing.
-    #[default]
-    Off,
-    /// It must be a locator of the inner source's mapping, if that mapping is known.
-    Loose,
-    /// The inner source's mapping must be known and hold it.
-    Strict,
 }
 
 /// Bounds on packets that wait for a mapping; shared evenly by the workers.

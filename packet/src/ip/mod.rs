@@ -14,7 +14,7 @@ mod rewrite;
 mod scope;
 
 pub use header::{Fragment, Header, flow_hash};
-pub use rewrite::{clamp_mss, set_traffic_class, set_ttl};
+pub use rewrite::{clamp_mss, is_syn, set_traffic_class, set_ttl};
 pub use scope::Scope;
 
 /// Protocol numbers of the headers this module knows.

@@ -26,6 +26,13 @@ pub fn set_traffic_class(packet: &mut [u8], class: u8) {
     }
 }
 
+/// True for a TCP segment that opens a connection. `header` is of `packet`.
+pub fn is_syn(packet: &[u8], header: &Header) -> bool {
+    header.protocol == protocol::TCP
+        && header.fragment == Fragment::Whole
+        && packet.get(header.transport + 13).is_some_and(|flags| flags & SYN != 0)
+}
+
 /// Lowers the MSS option of a TCP SYN to `limit` where it is above; true when it was. `header`
 /// is of `packet`.
 pub fn clamp_mss(packet: &mut [u8], header: &Header, limit: u16) -> bool {

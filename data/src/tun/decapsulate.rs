@@ -1,0 +1,197 @@
+//! From the underlay to a device: what a worker does with encapsulated packets.
+
+use std::io::IoSlice;
+
+use std::ops::Range;
+
+use nix::errno::Errno;
+use weft_fib::{DropReason, Forwarding, Reader, Tables};
+use weft_packet::addr::InstanceId;
+use weft_packet::ip::{self, Header};
+
+use super::offload::{LONGEST_HEADERS, SuperPacket, VirtioHeader};
+use super::socket::Datagram;
+use super::worker::Worker;
+use crate::pipeline::{self, MssClamp, data_header};
+
+/// Why a packet was not accepted, and the instance it named.
+type Refusal = (DropReason, InstanceId);
+
+impl Worker {
+    /// Receives a batch from a socket and delivers it.
+    pub(super) fn serve_receiver(&mut self, reader: &Reader, receiver: usize) {
+        let socket = &mut self.receivers[receiver];
+        let port = socket.port;
+        match self.inbox.receive(socket) {
+            Ok((_, 0)) => {}
+            Ok((_, lost)) => {
+                self.ledger.counters.dropped(DropReason::ReceiveOverflow, lost.into());
+            }
+            Err(Errno::EAGAIN | Errno::EINTR) => return,
+            Err(error) => {
+                tracing::debug!(port, %error, "cannot receive");
+                return;
+            }
+        }
+        let Some(tables) = reader.enter() else { return };
+        for n in 0..self.inbox.datagrams().len() {
+            let datagram = self.inbox.datagrams()[n].clone();
+            let accepted = self.accept_all(&tables, port, &datagram);
+            if accepted > 0 {
+                tables.received(datagram.local, datagram.remote, accepted);
+            }
+        }
+        drop(tables);
+        self.deliver();
+    }
+
+    /// Takes the packets that came with one outer header. Gives how many were accepted.
+    fn accept_all(&mut self, tables: &Tables, port: u16, datagram: &Datagram) -> u64 {
+        let mut accepted = 0;
+        let mut start = datagram.range.start;
+        loop {
+            let end = (start + datagram.segment).min(datagram.range.end);
+            match self.accept(tables, port, datagram, start..end) {
+                Ok(()) => accepted += 1,
+                Err((reason, instance)) => {
+                    let head = match reason {
+                        DropReason::BadHeader | DropReason::UnexpectedControl => start,
+                        _ => (start + data_header::LENGTH).min(end),
+                    };
+                    let octets = &self.inbox.octets[head..end];
+                    self.ledger.drop(reason, instance, octets, 1, self.now);
+                }
+            }
+            if end == datagram.range.end {
+                return accepted;
+            }
+            start = end;
+        }
+    }
+
+    /// Checks one packet and queues it for its device.
+    fn accept(
+        &mut self,
+        tables: &Tables,
+        port: u16,
+        datagram: &Datagram,
+        range: Range<usize>,
+    ) -> Result<(), Refusal> {
+        let octets = &mut self.inbox.octets[range.clone()];
+        let said =
+            data_header::read(port, octets).map_err(|reason| (reason, InstanceId::DEFAULT))?;
+        let instance = said.instance;
+        let refuse = |reason| (reason, instance);
+        let device = self.devices.of(instance);
+        let (Some(device), true) = (device, tables.serves(instance)) else {
+            return Err(refuse(DropReason::UnknownInstance));
+        };
+        let packet = &mut octets[data_header::LENGTH..];
+        let mut header = read_inner(packet, said.ipv6).map_err(refuse)?;
+        let packet = &mut packet[..header.length];
+        if let Some(reason) = pipeline::unforwardable(&header) {
+            return Err(refuse(reason));
+        }
+        let ours = || tables.is_local(instance, header.destination);
+        if !self.options.decapsulate_any && !ours() {
+            return Err(refuse(DropReason::NotLocalEid));
+        }
+        let matches = || tables.source_matches(instance, header.source, datagram.remote);
+        if !self.options.source_check.accepts(matches) {
+            return Err(refuse(DropReason::SourceRejected));
+        }
+        let dscp_back = self.options.dscp_back;
+        pipeline::leave(packet, &mut header, datagram.outer, dscp_back).map_err(refuse)?;
+        if let Some(limit) = mss_limit(tables, self.options.mss_clamp, instance, packet, &header) {
+            ip::clamp_mss(packet, &header, limit);
+        }
+        let start = range.start + data_header::LENGTH;
+        let takes_udp = self.devices.queue(device).is_some_and(|queue| queue.takes_udp());
+        let range = start..start + header.length;
+        self.coalescer.add(&self.inbox.octets, range, &header, device, takes_udp);
+        Ok(())
+    }
+
+    /// Writes what was accepted to the devices.
+    fn deliver(&mut self) {
+        for packet in self.coalescer.super_packets() {
+            let Some(queue) = self.devices.queue(packet.device) else { continue };
+            self.ledger.counters.deliveries.add(1);
+            if write(&self.inbox.octets, packet, |pieces| queue.write(pieces)).is_ok() {
+                let (packets, bytes) = (packet.packets(), packet.bytes());
+                self.ledger.counters.decapsulated.add(packet.ipv6, packets, bytes);
+            } else {
+                let instance = self.devices.instance(packet.device).unwrap_or_default();
+                let first = &self.inbox.octets[packet.first()];
+                let reason = DropReason::DeliverFailed;
+                self.ledger.drop(reason, instance, first, packet.packets(), self.now);
+            }
+        }
+        self.coalescer.clear();
+    }
+}
+
+/// Reads the inner header; `ipv6` is what the data header said.
+fn read_inner(packet: &[u8], ipv6: Option<bool>) -> Result<Header, DropReason> {
+    match packet.first().map(|octet| octet >> 4) {
+        Some(4 | 6) => {}
+        Some(_) if ipv6.is_none() => return Err(DropReason::UnknownProtocol),
+        _ => return Err(DropReason::Malformed),
+    }
+    let header = Header::read(packet).map_err(|_| DropReason::Malformed)?;
+    match ipv6 {
+        Some(ipv6) if ipv6 != header.is_ipv6() => Err(DropReason::Malformed),
+        _ => Ok(header),
+    }
+}
+
+/// The largest MSS a SYN may announce that came out of the tunnel: what fits on the way back.
+fn mss_limit(
+    tables: &Tables,
+    clamp: MssClamp,
+    instance: InstanceId,
+    packet: &[u8],
+    header: &Header,
+) -> Option<u16> {
+    if clamp == MssClamp::Off || !ip::is_syn(packet, header) {
+        return None;
+    }
+    let mtu = match tables.lookup(instance, header.source).forwarding {
+        Forwarding::Encapsulate(group) => group.pick(header.flow_hash(packet)).ok()?.mtu,
+        _ => u16::MAX,
+    };
+    clamp.limit(mtu, header.is_ipv6())
+}
+
+/// Gives a packet or super-packet to `write` in pieces, its virtio header first.
+fn write<T>(
+    octets: &[u8],
+    packet: &SuperPacket,
+    write: impl FnOnce(&[IoSlice<'_>]) -> nix::Result<T>,
+) -> nix::Result<T> {
+    let mut headers = [0; LONGEST_HEADERS];
+    let Some((virtio, headers)) = packet.headers(octets, &mut headers) else {
+        let virtio = VirtioHeader::default().to_bytes();
+        return write(&[IoSlice::new(&virtio), IoSlice::new(&octets[packet.first()])]);
+    };
+    let virtio = virtio.to_bytes();
+    let mut pieces = vec![IoSlice::new(&virtio), IoSlice::new(headers)];
+    pieces.extend(packet.payload().map(|range| IoSlice::new(&octets[range])));
+    write(&pieces)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_data_header_and_the_packet_must_agree() {
+        let mut v4 = [0; 20];
+        v4[..4].copy_from_slice(&[0x45, 0, 0, 20]);
+        assert!(read_inner(&v4, None).is_ok() && read_inner(&v4, Some(false)).is_ok());
+        assert_eq!(read_inner(&v4, Some(true)), Err(DropReason::Malformed));
+        assert_eq!(read_inner(&[0x10; 40], None), Err(DropReason::UnknownProtocol));
+        assert_eq!(read_inner(&[0x10; 40], Some(false)), Err(DropReason::Malformed));
+        assert_eq!(read_inner(&[], None), Err(DropReason::Malformed));
+    }
+}

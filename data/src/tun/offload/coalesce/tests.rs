@@ -1,0 +1,249 @@
+use super::super::segment::Segments;
+use super::*;
+use proptest::prelude::*;
+
+/// A flow that packets are made of.
+#[derive(Clone, Copy, Debug)]
+struct Maker {
+    ipv6: bool,
+    tcp: bool,
+    port: u8,
+}
+
+impl Maker {
+    fn packet(self, n: u16, sequence: u32, flags: u8, payload: &[u8]) -> Vec<u8> {
+        let upper_header = if self.tcp { 20 } else { 8 };
+        let upper_length = u16::try_from(upper_header + payload.len()).unwrap();
+        let protocol = if self.tcp { protocol::TCP } else { protocol::UDP };
+        let mut packet = if self.ipv6 {
+            let length = upper_length.to_be_bytes();
+            let mut packet = vec![0x60, 0, 0, 0, length[0], length[1], protocol, 63];
+            packet.extend([0xfd, 0, 0, 1, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 2]);
+            packet.extend([0xfd, 0, 0, 2, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 2]);
+            packet
+        } else {
+            let (length, id) = ((upper_length + 20).to_be_bytes(), n.to_be_bytes());
+            let mut packet = vec![0x45, 0, length[0], length[1], id[0], id[1], 0, 0, 63, protocol];
+            packet.extend([0, 0, 10, 1, 0, 2, 10, 2, 0, 2]);
+            set_ipv4(&mut packet);
+            packet
+        };
+        let start = packet.len();
+        packet.extend([0x80, self.port, 0, 80]);
+        if self.tcp {
+            packet.extend(sequence.to_be_bytes());
+            packet.extend([0, 0, 0, 9, 0x50, flags, 1, 0, 0, 0, 0, 0]);
+        } else {
+            packet.extend(upper_length.to_be_bytes());
+            packet.extend([0, 0]);
+        }
+        packet.extend(payload);
+        let header = Header::read(&packet).unwrap();
+        let sum = Sum::pseudo_header(
+            header.source,
+            header.destination,
+            protocol,
+            usize::from(upper_length),
+        )
+        .add(&packet[start..]);
+        let (at, sum) = if self.tcp {
+            (TCP_CHECKSUM, sum.checksum())
+        } else {
+            (UDP_CHECKSUM, sum.udp_checksum())
+        };
+        packet[start + at..start + at + 2].copy_from_slice(&sum.to_be_bytes());
+        packet
+    }
+
+    /// Packets with these payloads, one after the other.
+    fn burst(self, payloads: &[Vec<u8>]) -> Vec<Vec<u8>> {
+        let mut sequence = u32::MAX - 700;
+        let mut packets = Vec::new();
+        for (n, payload) in payloads.iter().enumerate() {
+            packets.push(self.packet(u16::try_from(n).unwrap(), sequence, ACK, payload));
+            sequence = sequence.wrapping_add(u32::try_from(payload.len()).unwrap());
+        }
+        packets
+    }
+}
+
+const TCP4: Maker = Maker { ipv6: false, tcp: true, port: 1 };
+const UDP6: Maker = Maker { ipv6: true, tcp: false, port: 1 };
+
+/// Coalesces `packets` and gives what would be written to the device.
+fn coalesce(packets: &[Vec<u8>]) -> Vec<(VirtioHeader, Vec<u8>)> {
+    let buffer = packets.concat();
+    let mut coalescer = Coalescer::default();
+    let mut at = 0;
+    for packet in packets {
+        let header = Header::read(packet).unwrap();
+        coalescer.add(&buffer, at..at + packet.len(), &header, 0, true);
+        at += packet.len();
+    }
+    coalescer
+        .super_packets()
+        .iter()
+        .map(|s| {
+            let mut out = [0; LONGEST_HEADERS];
+            match s.headers(&buffer, &mut out) {
+                Some((virtio, headers)) => {
+                    let mut written = headers.to_vec();
+                    s.payload().for_each(|range| written.extend(&buffer[range]));
+                    (virtio, written)
+                }
+                None => (VirtioHeader::default(), buffer[s.first()].to_vec()),
+            }
+        })
+        .collect()
+}
+
+/// What the kernel makes of it again.
+fn cut(written: &[(VirtioHeader, Vec<u8>)]) -> Vec<Vec<u8>> {
+    let mut packets = Vec::new();
+    for (virtio, octets) in written {
+        let Some(segmentation) = virtio.segmentation else {
+            packets.push(octets.clone());
+            continue;
+        };
+        let header = Header::read(octets).unwrap();
+        assert_eq!(header.length, octets.len());
+        let segments = Segments::new(octets, &header, segmentation).unwrap();
+        for n in 0..segments.count() {
+            let mut packet = Vec::new();
+            segments.write_header(n, &mut packet);
+            packet.extend(&octets[segments.payload(n)]);
+            packets.push(packet);
+        }
+    }
+    packets
+}
+
+#[test]
+fn a_burst_becomes_one_super_packet() {
+    for maker in [TCP4, UDP6] {
+        let packets = maker.burst(&[vec![1; 1000], vec![2; 1000], vec![3; 1000], vec![4; 10]]);
+        let written = coalesce(&packets);
+        assert_eq!(written.len(), 1);
+        assert_eq!(cut(&written), packets);
+        let virtio = written[0].0;
+        assert_eq!(virtio.segmentation.unwrap().size, 1000);
+        assert_eq!(virtio.packets(written[0].1.len()), 4);
+    }
+}
+
+#[test]
+fn the_checksum_left_to_the_kernel_completes_to_the_right_one() {
+    let written = coalesce(&TCP4.burst(&[vec![1; 100], vec![2; 100]]));
+    let (virtio, mut octets) = written[0].clone();
+    let partial = virtio.checksum.unwrap();
+    let (start, field) = (usize::from(partial.start), usize::from(partial.start + partial.offset));
+    let sum = Sum::ZERO.add(&octets[start..]).checksum();
+    octets[field..field + 2].copy_from_slice(&sum.to_be_bytes());
+    assert!(checksums_are_right(&octets, true));
+}
+
+#[test]
+fn a_short_packet_or_a_push_ends_the_burst() {
+    let packets = TCP4.burst(&[vec![1; 100], vec![2; 50], vec![3; 100]]);
+    assert_eq!(coalesce(&packets).len(), 2);
+    let mut packets = TCP4.burst(&[vec![1; 100], vec![2; 100], vec![3; 100]]);
+    packets[1] = TCP4.packet(1, (u32::MAX - 700).wrapping_add(100), ACK | PSH, &[2; 100]);
+    let written = coalesce(&packets);
+    assert_eq!(written.len(), 2);
+    assert_eq!(cut(&written), packets, "and the push stays on its packet");
+}
+
+#[test]
+fn a_wrong_checksum_is_passed_on_and_not_mended() {
+    let mut packets = TCP4.burst(&[vec![1; 100], vec![2; 100], vec![3; 100]]);
+    *packets[1].last_mut().unwrap() ^= 1;
+    let written = coalesce(&packets);
+    assert_eq!(written.iter().map(|w| w.1.clone()).collect::<Vec<_>>(), packets);
+    let mut packets = TCP4.burst(&[vec![1; 100], vec![2; 100]]);
+    packets[0][10] ^= 1;
+    assert_eq!(cut(&coalesce(&packets)), packets, "nor that of the IPv4 header");
+}
+
+#[test]
+fn what_differs_or_was_lost_does_not_join() {
+    let changes: [fn(&mut Vec<u8>); 4] = [
+        |packet| weft_packet::ip::set_ttl(packet, 9),
+        |packet| weft_packet::ip::set_traffic_class(packet, 3),
+        |packet| packet[27] ^= 1,
+        |packet| packet[33] |= 1,
+    ];
+    for change in changes {
+        let mut packets = TCP4.burst(&[vec![1; 100], vec![2; 100]]);
+        change(&mut packets[1]);
+        assert_eq!(coalesce(&packets).len(), 2);
+    }
+}
+
+#[test]
+fn two_devices_never_share_a_super_packet() {
+    let packets = TCP4.burst(&[vec![1; 100], vec![2; 100]]);
+    let buffer = packets.concat();
+    let mut coalescer = Coalescer::default();
+    for (device, packet) in packets.iter().enumerate() {
+        let header = Header::read(packet).unwrap();
+        let at = device * packet.len();
+        coalescer.add(&buffer, at..at + packet.len(), &header, device, true);
+    }
+    assert_eq!(coalescer.super_packets().len(), 2);
+}
+
+fn any_burst() -> impl Strategy<Value = Vec<Vec<u8>>> {
+    let flow = (any::<bool>(), any::<bool>(), 0u8..3).prop_map(|(ipv6, tcp, port)| Maker {
+        ipv6,
+        tcp,
+        port,
+    });
+    let sizes = prop::collection::vec(prop::sample::select(vec![1usize, 99, 100, 1400]), 1..20);
+    let bursts = prop::collection::vec((flow, sizes, any::<u8>()), 1..5);
+    (bursts, any::<u64>()).prop_map(|(bursts, seed)| {
+        let mut flows: Vec<_> = bursts
+            .into_iter()
+            .map(|(maker, sizes, fill)| {
+                maker.burst(&sizes.into_iter().map(|size| vec![fill; size]).collect::<Vec<_>>())
+            })
+            .collect();
+        // Deals the flows' packets into one another, each flow in its order.
+        let mut mixed = Vec::new();
+        let mut seed = seed;
+        while !flows.is_empty() {
+            seed = seed.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1);
+            let pick = usize::try_from(seed >> 33).unwrap() % flows.len();
+            mixed.push(flows[pick].remove(0));
+            flows.retain(|flow| !flow.is_empty());
+        }
+        mixed
+    })
+}
+
+/// Packets of one flow, by everything that names it.
+fn of_flow(packets: &[Vec<u8>], like: &[u8]) -> Vec<Vec<u8>> {
+    let hash = |p: &[u8]| Header::read(p).unwrap().flow_hash(p);
+    packets.iter().filter(|p| hash(p) == hash(like)).cloned().collect()
+}
+
+proptest! {
+    #[test]
+    fn cutting_what_was_coalesced_gives_every_flow_back(packets in any_burst()) {
+        let back = cut(&coalesce(&packets));
+        prop_assert_eq!(back.len(), packets.len());
+        for packet in &packets {
+            prop_assert_eq!(of_flow(&back, packet), of_flow(&packets, packet));
+        }
+    }
+
+    #[test]
+    fn no_octets_panic(mut octets in prop::collection::vec(any::<u8>(), 20..200), six: bool, tcp: bool) {
+        let protocol = if tcp { protocol::TCP } else { protocol::UDP };
+        octets[0] = if six { 0x60 } else { 0x45 };
+        octets[if six { 6 } else { 9 }] = protocol;
+        if let Ok(header) = Header::read(&octets) {
+            octets.truncate(header.length);
+            coalesce(&[octets.clone(), octets]);
+        }
+    }
+}

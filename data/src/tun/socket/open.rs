@@ -1,0 +1,230 @@
+//! Making sockets.
+#![expect(unsafe_code, reason = "several socket options of UDP have no safe form")]
+
+use std::hash::{BuildHasher, RandomState};
+use std::io;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, OwnedFd};
+
+use weft_packet::lisp::{DATA_PORT, VXLAN_GPE_PORT};
+
+use super::address::Address;
+
+/// A socket that receives encapsulated packets; every worker has its own share of each port.
+#[derive(Debug)]
+pub(in crate::tun) struct Receiver {
+    fd: OwnedFd,
+    /// The port it is bound to.
+    pub(in crate::tun) port: u16,
+    /// What the kernel had dropped in total when it last said.
+    pub(in crate::tun) overflow: u32,
+}
+
+impl Receiver {
+    /// Sockets for both ports and families; IPv4 only where the kernel has no IPv6.
+    pub(in crate::tun) fn open_all(buffer: usize) -> Result<Vec<Self>, (String, io::Error)> {
+        let mut receivers = Vec::new();
+        for any in [IpAddr::V4(Ipv4Addr::UNSPECIFIED), IpAddr::V6(Ipv6Addr::UNSPECIFIED)] {
+            for port in [DATA_PORT, VXLAN_GPE_PORT] {
+                match Self::open(any, port, buffer) {
+                    Ok(receiver) => receivers.push(receiver),
+                    Err(error) if any.is_ipv6() && is_missing(&error) => {}
+                    Err(error) => {
+                        return Err((format!("UDP socket for {any} port {port}"), error));
+                    }
+                }
+            }
+        }
+        Ok(receivers)
+    }
+
+    fn open(any: IpAddr, port: u16, buffer: usize) -> io::Result<Self> {
+        let fd = udp_socket(any)?;
+        set(&fd, libc::SOL_SOCKET, libc::SO_REUSEPORT, 1)?;
+        set_buffer(&fd, libc::SO_RCVBUFFORCE, libc::SO_RCVBUF, buffer)?;
+        set(&fd, libc::SOL_SOCKET, libc::SO_RXQ_OVFL, 1)?;
+        set(&fd, libc::SOL_UDP, libc::UDP_GRO, 1)?;
+        if any.is_ipv6() {
+            set(&fd, libc::IPPROTO_IPV6, libc::IPV6_RECVPKTINFO, 1)?;
+            set(&fd, libc::IPPROTO_IPV6, libc::IPV6_RECVHOPLIMIT, 1)?;
+            set(&fd, libc::IPPROTO_IPV6, libc::IPV6_RECVTCLASS, 1)?;
+            // RFC 9300 §5.3: the checksum may be zero.
+            set(&fd, libc::SOL_UDP, UDP_NO_CHECK6_RX, 1)?;
+        } else {
+            set(&fd, libc::IPPROTO_IP, libc::IP_PKTINFO, 1)?;
+            set(&fd, libc::IPPROTO_IP, libc::IP_RECVTTL, 1)?;
+            set(&fd, libc::IPPROTO_IP, libc::IP_RECVTOS, 1)?;
+        }
+        bind(&fd, any, port)?;
+        Ok(Self { fd, port, overflow: 0 })
+    }
+}
+
+impl AsFd for Receiver {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.fd.as_fd()
+    }
+}
+
+/// The sockets encapsulated packets leave from. Their ports tell flows apart on the underlay, so
+/// all workers share them: a flow keeps its port whichever worker it meets.
+#[derive(Debug)]
+pub(in crate::tun) struct Senders {
+    v4: Vec<OwnedFd>,
+    v6: Vec<OwnedFd>,
+}
+
+impl Senders {
+    /// Opens `count` sockets of each family the kernel has.
+    pub(in crate::tun) fn open(count: usize, buffer: usize) -> Result<Self, (String, io::Error)> {
+        let open = |any: IpAddr| {
+            let fds = (0..count.max(1)).map(|_| open_sender(any, buffer));
+            fds.collect::<io::Result<Vec<_>>>()
+                .map_err(|error| (format!("UDP sockets to send from {any}"), error))
+        };
+        let v4 = open(Ipv4Addr::UNSPECIFIED.into())?;
+        let v6 = match open(Ipv6Addr::UNSPECIFIED.into()) {
+            Err((_, error)) if is_missing(&error) => Vec::new(),
+            opened => opened?,
+        };
+        Ok(Self { v4, v6 })
+    }
+
+    /// The socket for a flow towards this family; `None` where the kernel lacks the family.
+    pub(in crate::tun) fn pick(&self, ipv6: bool, flow_hash: u32) -> Option<u16> {
+        let (count, base) = if ipv6 { (self.v6.len(), self.v4.len()) } else { (self.v4.len(), 0) };
+        let chosen = (flow_hash as usize).checked_rem(count)?;
+        u16::try_from(base + chosen).ok()
+    }
+
+    /// The socket [`Self::pick`] chose.
+    pub(in crate::tun) fn get(&self, sender: u16) -> Option<BorrowedFd<'_>> {
+        let sender = usize::from(sender);
+        let fd = self.v4.get(sender).or_else(|| self.v6.get(sender.checked_sub(self.v4.len())?));
+        fd.map(AsFd::as_fd)
+    }
+
+    /// Every socket with its number.
+    pub(in crate::tun) fn iter(&self) -> impl Iterator<Item = (u16, BorrowedFd<'_>)> {
+        (0..).zip(self.v4.iter().chain(&self.v6).map(AsFd::as_fd))
+    }
+
+    /// With path MTU discovery the kernel sets DF and refuses what it knows to be too big;
+    /// without, it fragments.
+    pub(in crate::tun) fn set_path_mtu_discovery(&self, on: bool) -> io::Result<()> {
+        for fd in &self.v4 {
+            let mode = if on { libc::IP_PMTUDISC_DO } else { libc::IP_PMTUDISC_DONT };
+            set(fd, libc::IPPROTO_IP, libc::IP_MTU_DISCOVER, mode)?;
+        }
+        for fd in &self.v6 {
+            let mode = if on { libc::IPV6_PMTUDISC_DO } else { libc::IPV6_PMTUDISC_DONT };
+            set(fd, libc::IPPROTO_IPV6, libc::IPV6_MTU_DISCOVER, mode)?;
+            set(fd, libc::IPPROTO_IPV6, libc::IPV6_DONTFRAG, on.into())?;
+        }
+        Ok(())
+    }
+}
+
+fn open_sender(any: IpAddr, buffer: usize) -> io::Result<OwnedFd> {
+    let fd = udp_socket(any)?;
+    set_buffer(&fd, libc::SO_SNDBUFFORCE, libc::SO_SNDBUF, buffer)?;
+    if any.is_ipv6() {
+        set(&fd, libc::IPPROTO_IPV6, libc::IPV6_RECVERR, 1)?;
+    } else {
+        set(&fd, libc::IPPROTO_IP, libc::IP_RECVERR, 1)?;
+    }
+    refuse_datagrams(&fd)?;
+    bind_to_flow_port(&fd, any)?;
+    Ok(fd)
+}
+
+/// Nothing is ever received here, and what strangers send must not take the room the kernel
+/// needs to queue errors.
+fn refuse_datagrams(fd: &OwnedFd) -> io::Result<()> {
+    // BPF_RET | BPF_K: keep zero octets.
+    let mut program = [libc::sock_filter { code: 0x06, jt: 0, jf: 0, k: 0 }];
+    let filter = libc::sock_fprog { len: 1, filter: program.as_mut_ptr() };
+    // SAFETY: the option reads a `sock_fprog` whose program lives through the call.
+    unsafe { set_option(fd, libc::SOL_SOCKET, libc::SO_ATTACH_FILTER, &filter) }
+}
+
+/// Binds to a free port of the dynamic range (RFC 9300 §5.3, RFC 6335 §6), a random one so that
+/// restarts and strangers cannot count on it.
+fn bind_to_flow_port(fd: &OwnedFd, any: IpAddr) -> io::Result<()> {
+    const FIRST: u16 = 49_152;
+    const ATTEMPTS: u16 = 512;
+    let start = RandomState::new().hash_one(fd.as_raw_fd()) as u16;
+    let mut refusal = io::ErrorKind::AddrInUse.into();
+    for attempt in 0..ATTEMPTS {
+        let port = FIRST | (start.wrapping_add(attempt) & 0x3fff);
+        match bind(fd, any, port) {
+            Err(error) if error.kind() == io::ErrorKind::AddrInUse => refusal = error,
+            bound => return bound,
+        }
+    }
+    Err(refusal)
+}
+
+fn udp_socket(any: IpAddr) -> io::Result<OwnedFd> {
+    let family = if any.is_ipv6() { libc::AF_INET6 } else { libc::AF_INET };
+    let kind = libc::SOCK_DGRAM | libc::SOCK_NONBLOCK | libc::SOCK_CLOEXEC;
+    // SAFETY: takes no pointers; a result that is not negative is a descriptor nobody else owns.
+    let fd = unsafe {
+        let fd = libc::socket(family, kind, 0);
+        if fd < 0 {
+            return Err(io::Error::last_os_error());
+        }
+        OwnedFd::from_raw_fd(fd)
+    };
+    if any.is_ipv6() {
+        set(&fd, libc::IPPROTO_IPV6, libc::IPV6_V6ONLY, 1)?;
+    }
+    Ok(fd)
+}
+
+fn bind(fd: &OwnedFd, address: IpAddr, port: u16) -> io::Result<()> {
+    let address = Address::new(address, port);
+    // SAFETY: the pointer and length are those of a socket address that lives through the call.
+    let code = unsafe { libc::bind(fd.as_raw_fd(), address.as_ptr().cast(), address.length()) };
+    if code < 0 { Err(io::Error::last_os_error()) } else { Ok(()) }
+}
+
+/// Sets a buffer size, beyond the system's limit where we are allowed to.
+fn set_buffer(fd: &OwnedFd, force: libc::c_int, ask: libc::c_int, octets: usize) -> io::Result<()> {
+    let octets = libc::c_int::try_from(octets).unwrap_or(libc::c_int::MAX / 2);
+    set(fd, libc::SOL_SOCKET, force, octets).or_else(|_| set(fd, libc::SOL_SOCKET, ask, octets))
+}
+
+fn set(
+    fd: &OwnedFd,
+    level: libc::c_int,
+    option: libc::c_int,
+    value: libc::c_int,
+) -> io::Result<()> {
+    // SAFETY: every option set through here reads one integer.
+    unsafe { set_option(fd, level, option, &value) }
+}
+
+/// # Safety
+/// The option must read a value of type `T`.
+unsafe fn set_option<T>(
+    fd: &OwnedFd,
+    level: libc::c_int,
+    option: libc::c_int,
+    value: &T,
+) -> io::Result<()> {
+    let length = size_of::<T>() as libc::socklen_t;
+    // SAFETY: pointer and length are those of `value`; the caller vouches for its type.
+    let code = unsafe {
+        libc::setsockopt(fd.as_raw_fd(), level, option, (&raw const *value).cast(), length)
+    };
+    if code < 0 { Err(io::Error::last_os_error()) } else { Ok(()) }
+}
+
+/// True when the kernel lacks the address family.
+fn is_missing(error: &io::Error) -> bool {
+    matches!(error.raw_os_error(), Some(libc::EAFNOSUPPORT | libc::EADDRNOTAVAIL))
+}
+
+/// Accept datagrams without checksum over IPv6 (`linux/udp.h`).
+const UDP_NO_CHECK6_RX: libc::c_int = 102;
