@@ -6,6 +6,7 @@
 mod diff;
 mod document;
 mod read;
+mod reference;
 mod report;
 mod resolved;
 mod section;
@@ -15,6 +16,7 @@ use std::path::Path;
 
 pub use diff::{Change, diff};
 pub use show::{Line, lines};
+pub use reference::{REFERENCE, example, example_roles, explain, suggest};
 pub use report::{Place, Problem, Report, Severity, Source};
 
 pub use resolved::{
