@@ -1,5 +1,7 @@
 //! Messages of any content a router could send.
 
+#![allow(dead_code, unused_imports, reason = "each test draws other values")]
+
 mod address;
 mod message;
 

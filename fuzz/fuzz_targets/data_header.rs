@@ -1,0 +1,9 @@
+//! Any octets as a data packet.
+
+#![no_main]
+
+#[path = "../../packet/tests/property/mod.rs"]
+#[allow(dead_code, reason = "the targets share the properties")]
+mod property;
+
+libfuzzer_sys::fuzz_target!(|bytes: &[u8]| property::data_header(bytes));
