@@ -17,7 +17,9 @@ fn mutated_seeds_never_panic_and_settle() {
         let seeds = corpus(name);
         assert!(seeds.len() >= 8, "{name} has {} seeds", seeds.len());
         let mut random = Random(seed);
-        seeds.iter().for_each(|bytes| check(name, target, bytes));
+        for bytes in &seeds {
+            check(name, target, bytes);
+        }
         for _ in 0..rounds {
             check(name, target, &mutate(&seeds, &mut random));
         }
@@ -25,7 +27,7 @@ fn mutated_seeds_never_panic_and_settle() {
 }
 
 /// Runs the target, and says which octets made it panic.
-fn check(name: &str, target: fn(&[u8]), bytes: &[u8]) {
+fn check(name: &str, target: property::Target, bytes: &[u8]) {
     if let Err(panic) = catch_unwind(AssertUnwindSafe(|| target(bytes))) {
         println!("{name}: {}", hex::encode(bytes));
         resume_unwind(panic);
@@ -40,7 +42,7 @@ fn mutate(seeds: &[Vec<u8>], random: &mut Random) -> Vec<u8> {
         match (random.below(8), bytes.get_mut(at)) {
             (0 | 1, Some(octet)) => *octet ^= 1 << random.below(8),
             (2, Some(octet)) => *octet = [0, 1, 0x7f, 0x80, 0xff][random.below(5)],
-            (3, Some(octet)) => *octet = octet.wrapping_add(1 + 254 * (random.below(2) as u8)),
+            (3, Some(octet)) => *octet = octet.wrapping_add([1, 0xff][random.below(2)]),
             (4, _) => bytes.truncate(at),
             (5, Some(_)) => {
                 bytes.remove(at);
@@ -68,8 +70,7 @@ fn corpus(target: &str) -> Vec<Vec<u8>> {
     let entries = fs::read_dir(&folder).unwrap_or_else(|e| panic!("{}: {e}", folder.display()));
     let mut paths: Vec<_> = entries.flatten().map(|entry| entry.path()).collect();
     paths.sort();
-    let read = |path: &_| fs::read(path).unwrap_or_else(|error| panic!("{path:?}: {error}"));
-    paths.iter().map(read).collect()
+    paths.iter().map(|path| fs::read(path).expect("a seed can be read")).collect()
 }
 
 fn number(variable: &str) -> Option<u64> {

@@ -8,8 +8,11 @@ use weft_packet::lisp::{Address, Message};
 use weft_packet::wire::Wire;
 
 /// One for each decoder that meets octets from outside.
-pub(crate) const TARGETS: [(&str, fn(&[u8])); 4] =
+pub(crate) const TARGETS: [(&str, Target); 4] =
     [("control", control), ("address", address), ("data_header", data_header), ("ip", packet)];
+
+/// Asserts what holds for any octets.
+pub(crate) type Target = fn(&[u8]);
 
 /// A control message.
 pub(crate) fn control(bytes: &[u8]) {
