@@ -318,7 +318,7 @@ mod tests {
             let mut pair = pair();
             pair.answer(at(rtt), at(0));
             pair.suspect(at(1000), why, timing);
-            (1..).find(|_| {
+            (1..=STEPS * 3).find(|_| {
                 pair.step(timing);
                 pair.is_avoided()
             })

@@ -59,6 +59,8 @@ pub(super) struct Site {
     pub(super) events: Vec<(Instant, Event)>,
     pub(super) probes: Vec<(Instant, IpAddr)>,
     pub(super) wakeups: usize,
+    /// Changes of what the forwarding table knows of locators.
+    pub(super) moves: usize,
     /// Answers probes, as an xTR should.
     pub(super) answers: bool,
     totals: BTreeMap<(UplinkId, IpAddr), (u64, u64)>,
@@ -110,6 +112,7 @@ impl Network {
             events: Vec::new(),
             probes: Vec::new(),
             wakeups: 0,
+            moves: 0,
             answers: true,
             totals: BTreeMap::new(),
         };
@@ -158,7 +161,7 @@ impl Network {
         let mut uplinks = self.sites[site].local.uplinks().to_vec();
         uplinks[n].up = up;
         self.sites[site].local = Local::new(uplinks);
-        self.act(site, |prober, now, local, out| prober.local_changed(now, local, out));
+        self.act(site, Prober::local_changed);
     }
 
     /// Traffic from now on until `until`: `ping`s are answered.
@@ -231,6 +234,7 @@ impl Network {
                     self.transmit(from, to.ip(), bytes);
                 }
                 Action::Forward(Change::SetLocator { rloc, state }) => {
+                    self.sites[site].moves += 1;
                     let before = self.sites[site].locators.insert(rloc, state.clone());
                     assert_ne!(before, Some(state), "only changes are told");
                 }

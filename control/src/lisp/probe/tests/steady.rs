@@ -20,6 +20,7 @@ fn ten_percent_loss_is_no_failure() {
         network.run(secs(3600));
         for site in &network.sites {
             assert!(site.story().is_empty(), "seed {seed}: {:?}", site.story());
+            assert!(site.moves < 30, "seed {seed}: packets moved {} times", site.moves);
             let per_round = site.probes.len() / 360;
             assert!(per_round < 20, "seed {seed}: {per_round} probes in 10 s");
         }
