@@ -7,7 +7,7 @@ use weft_manage::api::{Answer, Request};
 use crate::arguments::{Global, Trace};
 use crate::client;
 use crate::exit::{End, Outcome, USAGE};
-use crate::show::{list, print, text};
+use crate::show::{print, text};
 
 /// Explains what would happen to a packet.
 pub(crate) fn trace(trace: &Trace, global: &Global) -> Outcome {
@@ -91,10 +91,6 @@ fn render(answer: &Answer) -> String {
     let mut out = String::new();
     for (n, step) in answer.items.iter().enumerate() {
         out.push_str(&format!("{:>2}  {:<12} {}\n", n + 1, text(step, "step"), text(step, "text")));
-    }
-    for failure in list(&answer.summary, "on-failure") {
-        let then = failure.get("then").map(|then| text(then, "text")).unwrap_or_default();
-        out.push_str(&format!("    {:<12} if {}: {then}\n", "failure", text(failure, "if")));
     }
     out
 }

@@ -8,18 +8,20 @@ use crate::table::{Table, duration};
 
 pub(super) fn site(answer: &Answer) -> String {
     let mut table =
-        Table::new(&["SITE", "EID-PREFIX", "IID", "REGISTERED", "LOCATORS", "LAST", "BY"]);
+        Table::new(&["SITE", "EID-PREFIX", "REGISTERED", "LOCATORS", "LAST", "BY"]);
     for item in &answer.items {
         let more = whole(item, "more-specifics");
         let registered = match (flag(item, "registered"), more) {
             (true, _) => "yes".to_owned(),
-            (false, 0) => "NO".to_owned(),
+            (false, 0) => match (text(item, "lost"), number(item, "lost-ago")) {
+                (lost, Some(ago)) => format!("NO, {lost} {} ago", duration(ago)),
+                _ => "NO".to_owned(),
+            },
             (false, more) => format!("{more} more-specific"),
         };
         table.row([
             text(item, "site"),
             text(item, "eid-prefix"),
-            text(item, "instance"),
             registered,
             locators(item),
             ago(item, "last"),
@@ -31,16 +33,17 @@ pub(super) fn site(answer: &Answer) -> String {
 
 pub(super) fn registration(answer: &Answer) -> String {
     let mut table =
-        Table::new(&["EID-PREFIX", "IID", "SITE", "LOCATORS", "LAST", "EXPIRES", "BY"]);
+        Table::new(&["EID-PREFIX", "SITE", "LOCATORS", ">XTRS", "LAST", "EXPIRES", "BY"]);
     for item in &answer.items {
+        let latest = list(item, "registrations").first().cloned().unwrap_or_default();
         table.row([
             text(item, "eid-prefix"),
-            text(item, "instance"),
             text(item, "site"),
             locators(item),
-            ago(item, "last"),
-            number(item, "expires-in").map_or_else(|| "\u{2013}".into(), duration),
-            text(item, "by"),
+            list(item, "registrations").len().to_string(),
+            ago(&latest, "last"),
+            number(&latest, "expires").map_or_else(|| "\u{2013}".into(), duration),
+            text(&latest, "from"),
         ]);
     }
     let total = whole(&answer.summary, "total");
@@ -55,14 +58,15 @@ pub(super) fn refused(answer: &Answer) -> String {
     if answer.items.is_empty() {
         return "nothing was refused\n".into();
     }
-    let mut table = Table::new(&["WHEN", "MESSAGE", "EID-PREFIX", "FROM", "REASON", "DETAIL"]);
+    let mut table = Table::new(&["WHEN", "MESSAGE", "EID-PREFIX", "FROM", "REASON", ">TIMES", "DETAIL"]);
     for item in &answer.items {
         table.row([
-            ago(item, "age"),
-            text(item, "kind"),
-            text(item, "eid"),
-            text(item, "peer"),
+            ago(item, "ago"),
+            text(item, "message"),
+            text(item, "eid-prefix"),
+            text(item, "from"),
             text(item, "reason"),
+            text(item, "times"),
             text(item, "detail"),
         ]);
     }

@@ -17,14 +17,18 @@ impl Router {
     ) -> Outcome {
         let itr = self.engine.itr().ok_or_else(|| no("this router is no ITR"))?;
         let within = eid.map(|eid| eid_of(eid, instance)).transpose()?;
-        let mut entries = itr.map_cache(self.clock.now(), within);
+        // The entry for one address is one that covers it, not one within it.
+        let listed = within.filter(|eid| !eid.prefix.is_host());
+        let mut entries = itr.map_cache(self.clock.now(), listed);
         if let Some(instance) = instance.filter(|_| within.is_none()) {
             entries.retain(|entry| entry.instance == instance);
         }
         if let Some(asked) = within.filter(|eid| eid.prefix.is_host()) {
-            // One address: only the entry that would be used, the longest match.
             let length = |entry: &weft_control::lisp::itr::MapCacheEntry| {
-                prefix_of(&entry.eid).filter(|p| p.covers(asked.prefix)).map(Prefix::length)
+                prefix_of(&entry.eid)
+                    .filter(|p| p.covers(asked.prefix))
+                    .filter(|_| entry.instance == asked.instance.get())
+                    .map(Prefix::length)
             };
             let longest = entries.iter().filter_map(length).max();
             entries.retain(|entry| length(entry).is_some() && length(entry) == longest);
@@ -34,7 +38,7 @@ impl Router {
             return Err(no(format!("no map-cache entry for {}", eid.unwrap_or_default())));
         }
         let items = entries.iter().take(limit).map(|entry| self.with_usage(entry)).collect();
-        Ok((items, json!({ "total": total, "limit": itr.sizes().1 })))
+        Ok((items, json!({ "total": total, "limit": self.config.lisp.itr.as_ref().map(|itr| itr.map_cache_limit) })))
     }
 
     fn with_usage(&self, entry: &weft_control::lisp::itr::MapCacheEntry) -> Value {

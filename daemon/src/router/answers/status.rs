@@ -21,8 +21,8 @@ impl Router {
         let uplinks = self.uplink_states(&mut troubles);
         let registrations = self.registration_states(&mut troubles);
         let map_cache = self.engine.itr().map(|itr| {
-            let (entries, limit) = itr.sizes();
-            json!({"entries": entries, "limit": limit})
+            let limit = self.config.lisp.itr.as_ref().map(|itr| itr.map_cache_limit);
+            json!({"entries": itr.sizes().0, "limit": limit})
         });
         let map_server = self.engine.map_server().map(|server| {
             let served =

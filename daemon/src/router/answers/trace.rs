@@ -3,7 +3,7 @@
 use std::net::IpAddr;
 
 use serde_json::{Value, json};
-use weft_fib::Decision;
+use weft_fib::{Decision, UplinkId};
 use weft_packet::addr::InstanceId;
 use weft_packet::ip::flow_hash;
 
@@ -39,7 +39,10 @@ impl Router {
         })];
         items.push(self.source_step(instance, source));
         items.extend(
-            explanation.steps.iter().map(|step| json!({"step": step.label, "text": step.text})),
+            explanation
+                .steps
+                .iter()
+                .map(|step| json!({"step": step.label, "text": self.named(&step.text)})),
         );
         if let Some(step) = size_step(&explanation.decision, question.length, destination) {
             items.push(step);
@@ -48,7 +51,9 @@ impl Router {
             .failures
             .iter()
             .map(|(failure, decision)| {
-                json!({"if": failure.to_string(), "then": self.decision(decision)})
+                json!({
+                    "if": self.named(&failure.to_string()), "then": self.decision(decision),
+                })
             })
             .collect();
         let summary = json!({
@@ -82,8 +87,26 @@ impl Router {
         json!({"step": "source-eid", "text": text})
     }
 
+    /// The FIB knows uplinks by number; people know them by name.
+    fn named(&self, text: &str) -> String {
+        let mut words = text.split(' ').peekable();
+        let mut out = Vec::new();
+        while let Some(word) = words.next() {
+            out.push(word.to_owned());
+            if word != "uplink" {
+                continue;
+            }
+            let Some(next) = words.next() else { break };
+            let digits = next.trim_end_matches([':', ',', ';']);
+            let behind = &next[digits.len()..];
+            let name = digits.parse().map(|n| uplink_name(&self.names, UplinkId(n)));
+            out.push(name.unwrap_or_else(|_| digits.to_owned()) + behind);
+        }
+        out.join(" ")
+    }
+
     fn decision(&self, decision: &Decision) -> Value {
-        let text = decision.to_string();
+        let text = self.named(&decision.to_string());
         match decision {
             Decision::Encapsulate { local, remote, uplink, encapsulation, mtu, .. } => json!({
                 "action": "encapsulate", "from": local.to_string(), "rloc": remote.to_string(),
