@@ -4,9 +4,9 @@
 //! RLOC (silent through all uplinks), a dead uplink (silent towards all RLOCs) and a broken way
 //! between two that work are told apart, and remote locators do not flap when our own uplink
 //! breaks. Regular probes are slow; data that stops coming back makes a pair suspect at once, and a
-//! suspect is asked in quick succession. Packets are moved away as soon as one retry interval
-//! passed without an answer while others answer; the verdict and its [`Event`] follow after all
-//! retries.
+//! suspect is asked in quick succession. Packets are moved away once a retry interval (half of it
+//! when data fell silent too) passed without an answer while others answer; the verdict and its
+//! [`Event`] follow after all retries.
 //!
 //! Everything here needs the uplinks as the *kernel* sees them: a [`Local`] whose `up` already
 //! contains [`Prober::uplink_ok`] would stop the probes that find out that an uplink works again.
