@@ -232,3 +232,37 @@ impl Fib {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{Encapsulation, UplinkId};
+    use std::net::Ipv4Addr;
+
+    #[test]
+    fn counters_of_locators_long_gone_are_freed_everywhere() {
+        let (mut fib, _reader) = Fib::new();
+        let id = UplinkId(0);
+        let local = Ipv4Addr::new(203, 0, 113, 1).into();
+        fib.apply(Change::SetUplinks(vec![Uplink {
+            id,
+            rloc: local,
+            interface: 2,
+            mtu: 1500,
+            priority: 1,
+            weight: 1,
+            up: true,
+        }]));
+        let mut counters = Vec::new();
+        for number in 0..3000 {
+            let rloc = Ipv4Addr::from_bits(0xc000_0000 + number).into();
+            let encapsulation = Encapsulation::Lisp;
+            let paths = vec![Path { rloc, priority: 1, weight: 1, encapsulation }];
+            fib.apply(Change::SetGroup { id: GroupId(1), paths });
+            fib.publish();
+            counters.push(Arc::downgrade(&fib.underlay.pair(id, rloc).unwrap()));
+        }
+        let alive = counters.iter().filter(|counter| counter.strong_count() > 0).count();
+        assert!((1000..1100).contains(&alive), "{alive}");
+    }
+}

@@ -2,7 +2,7 @@
 
 use weft_fib::{
     Change, Decision, DropReason, Explanation, Failure, Fib, Forwarding, GroupId, Route, Source,
-    UplinkId,
+    UplinkId, Verdict,
 };
 use weft_packet::addr::InstanceId;
 
@@ -123,4 +123,19 @@ fn best_effort_is_named() {
         explanation.failures[1],
         (Failure::Uplink(UplinkId(0)), Decision::Drop(DropReason::NoUsableUplink))
     );
+}
+
+#[test]
+fn a_locator_without_weight_beside_others_is_passed_over() {
+    let fib = say([
+        Change::SetUplinks(vec![uplink(0, "203.0.113.1", 1, 0)]),
+        group(1, &[("192.0.2.1", 1, 0), ("192.0.2.2", 1, 10), ("192.0.2.3", 255, 10)]),
+        route("10.0.0.0/8", Source::Lisp, Route::Encapsulate(GroupId(1))),
+    ]);
+    let verdicts: Vec<_> = fib.paths(GroupId(1)).iter().map(|path| path.verdict).collect();
+    assert_eq!(verdicts, [Verdict::NoWeight, Verdict::Carries, Verdict::Forbidden]);
+    assert_eq!(fib.routes(None)[0].paths[..], fib.paths(GroupId(1))[..]);
+    let explanation = fib.explain(InstanceId::DEFAULT, address("10.0.0.1"), 0);
+    let Decision::Encapsulate { remote, .. } = explanation.failures[0].1 else { panic!() };
+    assert_eq!(remote, address("192.0.2.1"), "weight 0 carries when nobody else does");
 }

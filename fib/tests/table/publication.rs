@@ -4,10 +4,10 @@ use std::net::Ipv4Addr;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::thread;
 
-use weft_fib::{Change, DropReason, Fib, Forwarding, GroupId, Reader, Route, Source};
+use weft_fib::{Change, DropReason, Fib, Forwarding, GroupId, Reader, Route, Source, Tables};
 use weft_packet::addr::{EidPrefix, InstanceId, Prefix};
 
-use crate::{address, down, group, route, uplink};
+use crate::{address, down, group, no_route, route, uplink};
 
 /// What a packet to each of two prefixes and one of group 1 would meet, in one snapshot.
 fn glance(reader: &Reader) -> Option<[u8; 3]> {
@@ -57,14 +57,15 @@ fn a_reader_sees_a_batch_whole_or_not_at_all() {
                 }
             });
         }
-        let mut odd = false;
+        let mut batches = 0;
         let enough =
             || glances.load(Ordering::Relaxed) > 2000 && changes.load(Ordering::Relaxed) > 200;
-        while !enough() && !stop.load(Ordering::Relaxed) {
-            odd = !odd;
-            batch(&mut fib, odd);
+        while !enough() && batches < 300_000 && !stop.load(Ordering::Relaxed) {
+            batches += 1;
+            batch(&mut fib, batches % 2 == 1);
         }
         stop.store(true, Ordering::Relaxed);
+        assert!(enough(), "readers hardly saw anything change in {batches} batches");
     });
 }
 
@@ -97,6 +98,31 @@ fn nothing_is_seen_before_it_is_published() {
         let tables = reader.enter().unwrap();
         assert_eq!(tables.serves(InstanceId::DEFAULT), published);
     }
+}
+
+#[test]
+fn an_instance_is_served_while_it_has_an_entry() {
+    let (mut fib, reader) = Fib::new();
+    let serves = |reader: &Reader| reader.enter().unwrap().serves(InstanceId::DEFAULT);
+    fib.apply(route("10.0.0.0/8", Source::Lisp, Route::Native));
+    fib.apply(route("10.0.0.0/8", Source::Bgp, Route::Native));
+    fib.publish();
+    fib.apply(no_route("10.0.0.0/8", Source::Lisp));
+    fib.apply(no_route("11.0.0.0/8", Source::Lisp));
+    fib.publish();
+    assert!(serves(&reader) && !fib.is_empty());
+    fib.apply(no_route("10.0.0.0/8", Source::Bgp));
+    fib.publish();
+    assert!(!serves(&reader) && fib.is_empty());
+}
+
+#[test]
+fn the_ends_go_to_other_threads() {
+    fn moves<T: Send>() {}
+    fn is_shared<T: Sync>() {}
+    moves::<Fib>();
+    moves::<Reader>();
+    is_shared::<Tables>();
 }
 
 #[test]
