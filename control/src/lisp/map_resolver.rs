@@ -295,3 +295,175 @@ const DISAPPOINTMENTS: u32 = 3;
 const COUNTED_FOR: Duration = Duration::from_secs(10);
 /// How long a suspect is passed over.
 const PASSED_OVER: Duration = Duration::from_secs(30);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::engine::Stored;
+    use weft_packet::addr::{InstanceId, Nonce, Prefix};
+    use weft_packet::lisp::{Address, MapReply, Message, RequestedEid};
+    use weft_packet::wire::Wire;
+
+    const ITR: &str = "198.51.100.1:40000";
+
+    fn at(seconds: u64) -> Instant {
+        Instant::after_start(Duration::from_secs(seconds))
+    }
+
+    fn eid(host: &str) -> EidPrefix {
+        EidPrefix::new(InstanceId::DEFAULT, Prefix::host(host.parse().unwrap()))
+    }
+
+    fn asking(host: &str) -> Encapsulated {
+        let request = MapRequest {
+            nonce: Nonce(7),
+            itr_rlocs: vec![Address::Ip("198.51.100.1".parse().unwrap())],
+            eids: vec![RequestedEid { subscribe: false, eid: eid(host).into() }],
+            ..MapRequest::default()
+        };
+        Encapsulated {
+            security: None,
+            ddt: true,
+            to_etr: false,
+            to_map_server: false,
+            rtr: false,
+            relayed: false,
+            source: "198.51.100.1:50000".parse().unwrap(),
+            destination: SocketAddr::new(host.parse().unwrap(), 4342),
+            hops: 64,
+            message: Box::new(Message::MapRequest(request)),
+        }
+    }
+
+    fn resolver(map_servers: &[&str]) -> MapResolver {
+        let servers = map_servers.iter().map(|server| server.parse().unwrap()).collect();
+        let resolve =
+            if map_servers.is_empty() { Resolve::Local } else { Resolve::MapServers(servers) };
+        let negative_ttl = Duration::from_secs(3600);
+        MapResolver::new(config::MapResolver { resolve, negative_ttl }, Random::new([1; 32]))
+    }
+
+    /// Delivers `message`; gives back what was done.
+    fn deliver(
+        resolver: &mut MapResolver,
+        seconds: u64,
+        message: &Encapsulated,
+        server: Option<&mut MapServer>,
+    ) -> Vec<Action> {
+        let (bytes, mut out) = (message.to_bytes(), Actions::default());
+        let to = "192.0.2.253".parse().unwrap();
+        let datagram = Datagram { from: ITR.parse().unwrap(), to, bytes: &bytes };
+        resolver.encapsulated(at(seconds), datagram, message, server, &mut out);
+        out.0
+    }
+
+    /// Asks at this second; the Map-Server the question went to.
+    fn ask(resolver: &mut MapResolver, seconds: u64, host: &str) -> String {
+        match deliver(resolver, seconds, &asking(host), None).as_slice() {
+            [Action::Send { to, .. }] => to.to_string(),
+            other => panic!("forwarded once, not {other:?}"),
+        }
+    }
+
+    fn refusal(actions: &[Action]) -> Option<Refusal> {
+        actions.iter().find_map(|action| match action {
+            Action::Notify(Event::Refused { reason, .. }) => Some(*reason),
+            _ => None,
+        })
+    }
+
+    const TWO: [&str; 2] = ["192.0.2.1:4342", "192.0.2.2:4342"];
+
+    #[test]
+    fn local_map_server_answers_with_our_negative_ttl() {
+        let config = config::MapServer::default();
+        let (stored, mut out) = (Stored::new(), Actions::default());
+        let mut server = MapServer::new(at(0), config, Random::new([2; 32]), &stored, &mut out);
+        let mut resolver = resolver(&[]);
+        let did = deliver(&mut resolver, 1, &asking("10.0.0.1"), Some(&mut server));
+        let [Action::Send { to, bytes, .. }] = did.as_slice() else { panic!("one datagram") };
+        assert_eq!(*to, "198.51.100.1:50000".parse().unwrap());
+        let reply = MapReply::from_bytes(bytes).unwrap();
+        assert_eq!(reply.records[0].ttl.0, 60);
+        assert!(!reply.records[0].authoritative);
+
+        let did = deliver(&mut resolver, 1, &asking("10.0.0.1"), None);
+        assert_eq!(refusal(&did), Some(Refusal::NotForUs));
+    }
+
+    #[test]
+    fn forwards_unchanged_but_marked_for_a_map_server() {
+        let mut resolver = resolver(&TWO);
+        let came = asking("10.0.0.1");
+        let did = deliver(&mut resolver, 1, &came, None);
+        let [Action::Send { to, bytes, .. }] = did.as_slice() else { panic!("one datagram") };
+        assert_eq!(*to, "192.0.2.1:4342".parse().unwrap());
+        let passed = Encapsulated::from_bytes(bytes).unwrap();
+        assert_eq!(passed, Encapsulated { ddt: false, to_map_server: true, ..came.clone() });
+        assert_eq!(bytes[1..], came.to_bytes()[1..]);
+    }
+
+    #[test]
+    fn repeated_question_goes_to_the_next_map_server() {
+        let mut resolver = resolver(&TWO);
+        assert_eq!(ask(&mut resolver, 1, "10.0.0.1"), TWO[0]);
+        assert_eq!(ask(&mut resolver, 2, "10.0.0.1"), TWO[1]);
+        assert_eq!(ask(&mut resolver, 4, "10.0.0.1"), TWO[0], "and round again");
+        assert_eq!(ask(&mut resolver, 4, "10.0.0.2"), TWO[0], "another question");
+        assert_eq!(ask(&mut resolver, 60, "10.0.0.1"), TWO[0], "a refresh, not a repetition");
+        assert_eq!(resolver.status(at(60)).counters.failed_over, 2);
+    }
+
+    #[test]
+    fn map_server_that_stays_silent_is_passed_over_for_a_while() {
+        let mut resolver = resolver(&TWO);
+        for (second, server) in [(10, TWO[0]), (11, TWO[1])] {
+            for host in ["10.0.0.1", "10.0.0.2", "10.0.0.3"] {
+                assert_eq!(ask(&mut resolver, second, host), server);
+            }
+        }
+        assert_eq!(ask(&mut resolver, 12, "10.0.0.4"), TWO[1]);
+        assert!(resolver.status(at(12)).map_servers[0].suspect);
+        assert_eq!(ask(&mut resolver, 50, "10.0.0.5"), TWO[0], "tried again");
+    }
+
+    #[test]
+    fn only_one_map_server_is_asked_whatever_happens() {
+        let mut resolver = resolver(&TWO[..1]);
+        for second in 1..20 {
+            assert_eq!(ask(&mut resolver, second, "10.0.0.1"), TWO[0]);
+        }
+    }
+
+    #[test]
+    fn goes_round_in_no_circle() {
+        let mut resolver = resolver(&TWO);
+        let circling = Encapsulated { to_map_server: true, ..asking("10.0.0.1") };
+        let did = deliver(&mut resolver, 1, &circling, None);
+        assert_eq!(refusal(&did), Some(Refusal::Inconsistent));
+        let for_etr = Encapsulated { to_etr: true, ..asking("10.0.0.1") };
+        let did = deliver(&mut resolver, 1, &for_etr, None);
+        assert_eq!(refusal(&did), Some(Refusal::NotForUs));
+        assert_eq!(resolver.refused().count(Refusal::Inconsistent), 1);
+    }
+
+    #[test]
+    fn source_that_asks_too_much_is_slowed() {
+        let mut resolver = resolver(&TWO);
+        resolver.set_request_limit(Some(3));
+        let sent = (0..10)
+            .filter(|_| refusal(&deliver(&mut resolver, 1, &asking("10.0.0.1"), None)).is_none())
+            .count();
+        assert_eq!(sent, 3);
+    }
+
+    #[test]
+    fn other_map_servers_after_a_reconfiguration() {
+        let mut resolver = resolver(&TWO);
+        ask(&mut resolver, 1, "10.0.0.1");
+        let servers = vec!["192.0.2.9:4342".parse().unwrap()];
+        let resolve = Resolve::MapServers(servers);
+        resolver.reconfigure(config::MapResolver { resolve, ..resolver.config.clone() });
+        assert_eq!(ask(&mut resolver, 2, "10.0.0.1"), "192.0.2.9:4342");
+    }
+}

@@ -49,8 +49,7 @@ impl MapServer {
         let EidPrefix { instance, prefix } = question.eid;
         // A prefix nothing covers may still cover something: its first address stands for it.
         let host = EidPrefix::new(instance, Prefix::host(prefix.address()));
-        let Some((found, matched)) =
-            self.longest(question.eid).or_else(|| self.longest(host))
+        let Some((found, matched)) = self.longest(question.eid).or_else(|| self.longest(host))
         else {
             return Answer::Records(vec![self.negative(question, host)]);
         };
@@ -139,11 +138,7 @@ impl MapServer {
         records
     }
 
-    fn more_specifics(
-        &self,
-        itr: IpAddr,
-        found: EidPrefix,
-    ) -> impl Iterator<Item = MappingRecord> {
+    fn more_specifics(&self, itr: IpAddr, found: EidPrefix) -> impl Iterator<Item = MappingRecord> {
         let EidPrefix { instance, prefix } = found;
         let fixed = self.statics.table(instance);
         let is_fixed = move |p| fixed.is_some_and(|table| table.get(p).is_some());
@@ -217,8 +212,7 @@ impl MapServer {
                     .is_some_and(|table| table.holds_other(candidate.prefix, None))
         });
         let allowed = self.sites.of(holding).allows_itr(question.itr);
-        let action =
-            if allowed { Action::NativelyForward } else { Action::DropPolicyDenied };
+        let action = if allowed { Action::NativelyForward } else { Action::DropPolicyDenied };
         nothing(EidPrefix::new(host.instance, prefix), action, Ttl::from_duration(SHORT_TTL))
     }
 

@@ -41,11 +41,7 @@ pub(super) struct Flags {
 
 impl Flags {
     pub(super) fn of(message: &MapRegister) -> Self {
-        Self {
-            proxy_reply: message.proxy_reply,
-            merge: message.merge,
-            use_ttl: message.use_ttl,
-        }
+        Self { proxy_reply: message.proxy_reply, merge: message.merge, use_ttl: message.use_ttl }
     }
 }
 

@@ -306,8 +306,7 @@ impl Database {
 
     /// Unchains a registration; the mapping stays, even with none left.
     fn free(&mut self, id: RegistrationId) {
-        let Registration { mapping, content, next, .. } =
-            self.registrations.remove(id.0 as usize);
+        let Registration { mapping, content, next, .. } = self.registrations.remove(id.0 as usize);
         self.contents.release(content);
         let mapping = &mut self.mappings[mapping.0 as usize];
         if mapping.first == id.0 {
@@ -332,7 +331,9 @@ impl Database {
             .flatten();
         let answer = match union {
             Some(union) => self.contents.intern(union),
-            None => self.contents.hold(self.registration(RegistrationId(self.mapping(id).first)).content),
+            None => self
+                .contents
+                .hold(self.registration(RegistrationId(self.mapping(id).first)).content),
         };
         let before = std::mem::replace(&mut self.mappings[id.0 as usize].answer, answer);
         let same = self.contents.get(before).agrees(self.contents.get(answer));

@@ -22,6 +22,8 @@ mod saved;
 mod site;
 mod statics;
 mod status;
+#[cfg(test)]
+mod tests;
 mod wheel;
 mod xtr;
 
@@ -75,7 +77,11 @@ pub(in crate::lisp) struct Refusing {
 }
 
 impl Refusing {
-    pub(in crate::lisp) fn new(reason: Refusal, eid: Option<EidPrefix>, detail: impl Into<String>) -> Self {
+    pub(in crate::lisp) fn new(
+        reason: Refusal,
+        eid: Option<EidPrefix>,
+        detail: impl Into<String>,
+    ) -> Self {
         Self { eid, reason, detail: detail.into() }
     }
 }

@@ -146,8 +146,7 @@ impl MapServer {
     /// Sends again what was not acknowledged; an xTR that never does is not asked to any more.
     pub(super) fn notify_again(&mut self, now: Instant, xtr: XtrIndex, out: &mut Actions) {
         let mute = self.xtrs.get(xtr).mute;
-        let flight =
-            self.notifier.outboxes.get_mut(&xtr).and_then(|outbox| outbox.flight.as_mut());
+        let flight = self.notifier.outboxes.get_mut(&xtr).and_then(|outbox| outbox.flight.as_mut());
         match flight {
             Some(flight) if !mute && flight.again < RETRANSMISSIONS => {
                 flight.again += 1;

@@ -168,9 +168,8 @@ mod tests {
         assert_eq!(page(Some("10.1.0.0/16")), ["192.0.2.0/24", "2001:db8::/32"]);
         assert_eq!(page(Some("2001:db8::/32")), [""; 0]);
         assert_eq!(page(None).len(), 4);
-        let inside = |after: Option<&str>| {
-            table.page(Some(prefix("10.0.0.0/8")), after.map(prefix)).count()
-        };
+        let inside =
+            |after: Option<&str>| table.page(Some(prefix("10.0.0.0/8")), after.map(prefix)).count();
         assert_eq!(inside(None), 2);
         assert_eq!(inside(Some("9.0.0.0/8")), 2);
         assert_eq!(inside(Some("10.0.0.0/8")), 1);

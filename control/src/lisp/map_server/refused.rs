@@ -111,7 +111,11 @@ impl Refused {
 
     /// How often for `reason`.
     pub fn count(&self, reason: Refusal) -> u64 {
-        Refusal::ALL.iter().zip(&self.counts).find(|(known, _)| **known == reason).map_or(0, |c| *c.1)
+        Refusal::ALL
+            .iter()
+            .zip(&self.counts)
+            .find(|(known, _)| **known == reason)
+            .map_or(0, |c| *c.1)
     }
 
     /// Every reason seen, with how often.

@@ -5,7 +5,9 @@ use std::net::IpAddr;
 use smallvec::SmallVec;
 use weft_packet::addr::EidPrefix;
 use weft_packet::lisp::auth::{self, Purpose};
-use weft_packet::lisp::{Algorithm, Locator, MapNotify, MapRegister, MappingRecord, NotifyKind, Ttl};
+use weft_packet::lisp::{
+    Algorithm, Locator, MapNotify, MapRegister, MappingRecord, NotifyKind, Ttl,
+};
 use weft_packet::wire::Wire;
 
 use super::content::{Content, Flags, MAX_LOCATORS};
@@ -223,8 +225,7 @@ impl MapServer {
             && self.database.content(mine).repeats(record, sender.flags)
             && self.database.stands(mine, self.sites.of(holding).config.merge)
         {
-            let lifetime =
-                self.database.content(mine).lifetime(self.config.registration_timeout);
+            let lifetime = self.database.content(mine).lifetime(self.config.registration_timeout);
             self.database.renew(mine, Second::behind(now + lifetime));
             return Ok(());
         }
@@ -244,10 +245,9 @@ impl MapServer {
         sender: &Sender,
         record: &MappingRecord,
     ) -> Result<(EidPrefix, HoldingId), Refusing> {
-        let eid = record
-            .eid
-            .prefix()
-            .ok_or_else(|| Refusing::new(Refusal::UnsupportedEid, None, format!("{:?}", record.eid)))?;
+        let eid = record.eid.prefix().ok_or_else(|| {
+            Refusing::new(Refusal::UnsupportedEid, None, format!("{:?}", record.eid))
+        })?;
         let id = self
             .sites
             .find(eid)
@@ -366,7 +366,8 @@ impl MapServer {
         let (nonce, xtr) = (message.nonce, message.xtr);
         let eid = records.first().and_then(|record| record.eid.prefix());
         let kind = NotifyKind::Notify;
-        let notify = MapNotify { kind, nonce, authentication: message.authentication, records, xtr };
+        let notify =
+            MapNotify { kind, nonce, authentication: message.authentication, records, xtr };
         let bytes = signer.sign(notify, key);
         self.counters.map_notifies += 1;
         let detail = || format!("nonce {nonce}");

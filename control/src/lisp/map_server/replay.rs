@@ -165,9 +165,8 @@ mod tests {
     #[test]
     fn burst_writes_seldom_and_settles() {
         let mut window = Window::new();
-        let writes = (1..=10_000)
-            .filter(|nonce| strict(&mut window, *nonce, 7) != Verdict::Fresh)
-            .count();
+        let writes =
+            (1..=10_000).filter(|nonce| strict(&mut window, *nonce, 7) != Verdict::Fresh).count();
         assert!(writes < 12, "{writes} writes");
         assert_eq!(window.settle(at(7)), None, "still busy");
         assert_eq!(window.settle(at(9)), Some(10_002));

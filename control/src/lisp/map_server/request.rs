@@ -92,9 +92,10 @@ impl MapServer {
         }
         match self.itr_rloc(datagram, request) {
             Some(rloc) => Ok(SocketAddr::new(rloc, asker.port())),
-            None => refusing(Refusal::NoItrRloc, &joined(request.itr_rlocs.iter().filter_map(
-                Address::ip,
-            ))),
+            None => refusing(
+                Refusal::NoItrRloc,
+                &joined(request.itr_rlocs.iter().filter_map(Address::ip)),
+            ),
         }
     }
 
@@ -131,8 +132,7 @@ impl MapServer {
                 continue;
             };
             let authoritative = request.authoritative;
-            let question =
-                Question { eid, itr: itr.ip(), authoritative, negative_ttl, room };
+            let question = Question { eid, itr: itr.ip(), authoritative, negative_ttl, room };
             match self.answer(&question) {
                 Answer::Records(found) => {
                     let single = request.eids.len() == 1;
@@ -194,8 +194,7 @@ impl MapServer {
         let Asked { datagram, request, encapsulated, .. } = asked;
         let Some(rloc) = self.etr_for(mapping, request.nonce, datagram) else {
             let eid = self.database.mapping(mapping).eid;
-            let record =
-                nothing(eid, Action::SendMapRequest, Ttl::from_duration(SHORT_TTL));
+            let record = nothing(eid, Action::SendMapRequest, Ttl::from_duration(SHORT_TTL));
             return self.reply(datagram, request.nonce, itr, vec![record], out);
         };
         let bytes = match encapsulated {

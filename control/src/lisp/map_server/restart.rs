@@ -3,6 +3,7 @@
 use weft_packet::addr::EidPrefix;
 use weft_packet::wire::Wire;
 
+use super::MapServer;
 use super::content::Content;
 use super::database::{New, RegistrationId};
 use super::replay::Window;
@@ -10,7 +11,6 @@ use super::saved::{self, SavedNonce, SavedRegistration};
 use super::site::{Holding, Sites};
 use super::statics::Statics;
 use super::wheel::Second;
-use super::MapServer;
 use crate::engine::{Actions, Instant, Stored};
 use crate::lisp::config;
 

@@ -28,13 +28,22 @@ mod tests {
 
     #[test]
     fn unicast_only() {
-        let usable = |address: &str| {
-            routable(address.parse().unwrap(), "192.0.2.1".parse().unwrap())
-        };
+        let usable =
+            |address: &str| routable(address.parse().unwrap(), "192.0.2.1".parse().unwrap());
         assert!(["192.0.2.1", "10.0.0.1", "2001:db8::1", "fd00::1"].into_iter().all(usable));
         let never = [
-            "0.0.0.0", "0.1.2.3", "127.0.0.1", "169.254.0.1", "224.0.0.1", "240.0.0.1",
-            "255.255.255.255", "::", "::1", "fe80::1", "ff02::1", "::ffff:192.0.2.1",
+            "0.0.0.0",
+            "0.1.2.3",
+            "127.0.0.1",
+            "169.254.0.1",
+            "224.0.0.1",
+            "240.0.0.1",
+            "255.255.255.255",
+            "::",
+            "::1",
+            "fe80::1",
+            "ff02::1",
+            "::ffff:192.0.2.1",
         ];
         assert!(!never.into_iter().any(usable));
     }

@@ -59,11 +59,7 @@ impl Wire for SavedRegistration {
         Ok(Self {
             flags: Flags { proxy_reply: bit(0), merge: bit(1), use_ttl: bit(2) },
             wants_notify: bit(3),
-            signer: Signer {
-                key_id,
-                algorithm: Algorithm::from_number(algorithm),
-                full: bit(4),
-            },
+            signer: Signer { key_id, algorithm: Algorithm::from_number(algorithm), full: bit(4) },
             from: SocketAddr::new(read_ip(r)?, r.u16("port")?),
             to: read_ip(r)?,
             identity: read_identity(r)?,

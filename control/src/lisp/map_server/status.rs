@@ -252,9 +252,8 @@ impl MapServer {
             eid_prefix: holding.eid.to_string(),
             registered: exact.is_some(),
             more_specifics: holding.mappings - usize::from(exact.is_some()),
-            locators: exact.map_or_else(Vec::new, |id| {
-                locators(&self.database.answer(id).locators)
-            }),
+            locators: exact
+                .map_or_else(Vec::new, |id| locators(&self.database.answer(id).locators)),
             last: last.map(|(last, _)| now.since(last).as_secs_f64()),
             by: last.map(|(_, by): (Instant, IpAddr)| by.to_string()),
             lost: lost.map(|lost| lost.what),
