@@ -10,7 +10,9 @@ use sha2::Sha256;
 use vector::{Vector, ours};
 use weft_packet::lisp::auth::{self, Algorithm, Purpose};
 use weft_packet::lisp::data::{DataHeader, LispHeader, NonceField};
-use weft_packet::lisp::{Address, EcmSecurity, EidAuthentication, InfoBody, Lcaf, Message};
+use weft_packet::lisp::{
+    Address, EcmSecurity, EidAuthentication, Encapsulated, InfoBody, Lcaf, Message,
+};
 use weft_packet::wire::Wire;
 
 #[test]
@@ -102,6 +104,16 @@ fn signatures_verify_and_are_made_again() {
         auth::sign(&mut again, purpose, algorithm, KEY, full);
         assert_eq!(hex::encode(again), vector.hex, "{}", vector.id);
     }
+}
+
+#[test]
+fn message_inside_an_ecm_is_verified_by_its_own_octets() {
+    let bytes = golden("ecm-nat-mreg").bytes();
+    let inner = Encapsulated::inner_octets(&bytes).unwrap();
+    assert_eq!(auth::verify(inner, Purpose::MapRegister, KEY), Ok(()));
+    let behind_authentication_data = golden("ecm-sec-ms").bytes();
+    let inner = Encapsulated::inner_octets(&behind_authentication_data).unwrap();
+    assert_eq!(hex::encode(inner), golden("mreq-basic").hex);
 }
 
 #[test]

@@ -31,6 +31,18 @@ pub struct Encapsulated {
     pub message: Box<Message>,
 }
 
+impl Encapsulated {
+    /// The octets of the message inside an encoded ECM: what its authentication covers, and what
+    /// is forwarded unchanged.
+    pub fn inner_octets(bytes: &[u8]) -> Result<&[u8], Error> {
+        let mut r = Reader::new(bytes);
+        if bit(r.u32("ECM header")?, 4) {
+            EcmSecurity::read(&mut r)?;
+        }
+        Ok(inner::read(&mut r)?.payload)
+    }
+}
+
 impl Wire for Encapsulated {
     fn read(r: &mut Reader<'_>) -> Result<Self, Error> {
         let word = r.u32("ECM header")?;

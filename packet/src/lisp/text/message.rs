@@ -1,6 +1,6 @@
 //! Control messages, field by field.
 
-use super::{Tree, address, record, security};
+use super::{Tree, Value, address, record, security};
 use crate::lisp::{
     Address, Encapsulated, Info, InfoBody, Lcaf, MapNotify, MapReferral, MapRegister, MapReply,
     MapRequest, Message, NotifyKind, RequestedEid,
@@ -160,7 +160,11 @@ fn of_encapsulated(ecm: &Encapsulated) -> Vec<Tree> {
         Tree::text("Inner Source", ecm.source),
         Tree::text("Inner Destination", ecm.destination),
         Tree::number("Inner TTL", ecm.hops),
-        Tree::list("LISP Control Message", [ecm.message.tree()]),
+        Tree {
+            label: "LISP Control Message",
+            value: Value::Text(ecm.message.name().to_owned()),
+            children: ecm.message.tree().children,
+        },
     ]);
     children
 }
