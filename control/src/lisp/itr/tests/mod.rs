@@ -1,6 +1,7 @@
 //! Stories of an ITR in virtual time: packets go in, Map-Requests come out, and the forwarding
 //! table they lead to is kept as a plain model that checks its own rules.
 
+mod anything;
 mod asking;
 mod caching;
 mod operating;
