@@ -145,10 +145,10 @@ fn packet_socket(interface: &str) -> io::Result<OwnedFd> {
     let index = nix::net::if_::if_nametoindex(interface)?;
     // SAFETY: a sockaddr_ll is plain data for which all zeroes is a value.
     let mut address: libc::sockaddr_ll = unsafe { std::mem::zeroed() };
-    address.sll_family = libc::AF_PACKET as u16;
-    address.sll_protocol = (libc::ETH_P_ALL as u16).to_be();
+    address.sll_family = u16::try_from(libc::AF_PACKET).map_err(io::Error::other)?;
+    address.sll_protocol = u16::try_from(libc::ETH_P_ALL).map_err(io::Error::other)?.to_be();
     address.sll_ifindex = index.cast_signed();
-    let length = size_of::<libc::sockaddr_ll>() as libc::socklen_t;
+    let length = u32::try_from(size_of_val(&address)).map_err(io::Error::other)?;
     // SAFETY: the address is a whole sockaddr_ll of the given length that lives until the return.
     let result = unsafe { libc::bind(socket.as_raw_fd(), (&raw const address).cast(), length) };
     if result < 0 { Err(io::Error::last_os_error()) } else { Ok(socket) }
@@ -200,7 +200,7 @@ fn receive(tap: &Tap, buffer: &mut [u8]) -> io::Result<Option<usize>> {
 fn losses(socket: &OwnedFd) -> u64 {
     // SAFETY: tpacket_stats is two integers for which all zeroes is a value.
     let mut statistics: libc::tpacket_stats = unsafe { std::mem::zeroed() };
-    let mut length = size_of::<libc::tpacket_stats>() as libc::socklen_t;
+    let mut length = u32::try_from(size_of_val(&statistics)).unwrap_or(0);
     // SAFETY: the kernel writes at most `length` octets into `statistics`.
     let result = unsafe {
         libc::getsockopt(

@@ -62,7 +62,7 @@ pub enum Error {
     #[error(transparent)]
     Interrupted(#[from] Interrupted),
     /// A process did not become ready.
-    #[error("{node} {what}{}", log.iter().map(|line| format!("\n  {line}")).collect::<String>())]
+    #[error("{node} {what}\n{}", log.join("\n"))]
     NotReady {
         /// The node.
         node: String,
@@ -351,13 +351,11 @@ impl Lab {
         if matches!(self.topology().node(node).map(|node| &node.kind), Some(Kind::Weft { .. })) {
             return self.run_successfully(node, "weft config reload", &action);
         }
-        match self.state.nodes.get(node) {
-            Some(process) => process.signal(Signal::SIGHUP),
-            None => {
-                let why = "it does not run".to_owned();
-                return Err(Error::Action { action: action.to_string(), why });
-            }
-        }
+        let Some(process) = self.state.nodes.get(node) else {
+            let why = "it does not run".to_owned();
+            return Err(Error::Action { action: action.to_string(), why });
+        };
+        process.signal(Signal::SIGHUP);
         Ok(())
     }
 

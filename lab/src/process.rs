@@ -112,7 +112,7 @@ impl Start {
         let status: Option<ExitStatus> = ended?.and_then(Result::ok);
         let mut stderr = stderr.join().unwrap_or_default();
         if status.is_none() {
-            stderr.push_str(&format!("no answer within {limit:?}\n"));
+            stderr = format!("{stderr}no answer within {limit:?}\n");
         }
         let stdout = stdout.join().unwrap_or_default();
         Ok(Answer { exit: status.and_then(|status| status.code()), stdout, stderr })

@@ -77,7 +77,7 @@ mod tests {
     fn durations_need_a_unit() {
         assert_eq!(duration("20ms"), Ok(Duration::from_millis(20)));
         assert_eq!(duration("1.5s"), Ok(Duration::from_millis(1500)));
-        assert_eq!(duration("2m"), Ok(Duration::from_secs(120)));
+        assert_eq!(duration("2m"), Ok(Duration::from_mins(2)));
         for wrong in ["20", "", "ms", "-1s", "1 day", "1e400s"] {
             assert!(duration(wrong).is_err(), "{wrong}");
         }

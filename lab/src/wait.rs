@@ -69,7 +69,7 @@ mod tests {
     #[test]
     fn a_condition_that_becomes_true_ends_the_wait() {
         let mut polls = 0;
-        let seen = until(Duration::from_secs(60), || {
+        let seen = until(Duration::from_mins(1), || {
             polls += 1;
             (polls == 3).then_some("ready")
         });

@@ -36,6 +36,13 @@ pub struct Check {
     pub outage: Option<Duration>,
 }
 
+impl Check {
+    /// Is there a question beside the background traffic?
+    pub fn asks(&self) -> bool {
+        self.command.is_some() || self.traffic.is_some()
+    }
+}
+
 /// `capture = { on, filter, packets }`
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct CaptureCheck {

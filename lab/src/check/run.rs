@@ -115,8 +115,10 @@ fn flow_and_act<'scope, 'env>(
     background: &mut Vec<Background<'scope>>,
     verdict: &mut Verdict,
 ) -> Result<(), Error> {
+    // on its own, traffic sends exactly what is written; otherwise it lasts as long as the rest
+    let alone = check.during.len() == 1 && check.actions.is_empty() && !check.asks();
     for traffic in &check.during {
-        let control = Control::kept_on();
+        let control = if alone { Control::default() } else { Control::kept_on() };
         let thread = scope.spawn({
             let control = control.clone();
             move || traffic.run(network, &control)
@@ -132,10 +134,16 @@ fn flow_and_act<'scope, 'env>(
     for action in &check.actions {
         lab.perform(action)?;
     }
-    background.iter().for_each(|item| item.control.begin_recovery());
+    for item in background.iter() {
+        item.control.begin_recovery();
+    }
     ask(check, network, lab, verdict)?;
     if !check.actions.is_empty() {
         wait_for_recovery(check, background, verdict)?;
+    }
+    let storms = background.iter().filter(|item| matches!(item.traffic, Traffic::Storm(_)));
+    while !storms.clone().all(|storm| storm.thread.is_finished()) {
+        wait::pass(Duration::from_millis(10))?;
     }
     Ok(())
 }

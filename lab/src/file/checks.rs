@@ -19,34 +19,58 @@ use crate::traffic::{Amount, Ping, Storm, Tcp, TooBig, Traffic, UdpFlows};
 
 /// Resolves the checks and adds them to the topology.
 pub(super) fn resolve(file: &raw::File, topology: &mut Topology, problems: &mut Problems) {
-    let mut resolver = Resolver { topology, problems, breaks: false };
+    let mut resolver = Resolver { topology, problems, tolerant: false };
     let checks: Vec<Check> = file.check.iter().map(|check| resolver.check(check)).collect();
     topology.checks = checks;
+}
+
+/// The traffic that a table asks for.
+struct Asked<'a> {
+    ping: Option<&'a Spanned<raw::Ping>>,
+    tcp: Option<&'a Spanned<raw::Tcp>>,
+    udp_flows: Option<&'a Spanned<raw::UdpFlows>>,
+    storm: Option<&'a Spanned<raw::Storm>>,
+}
+
+impl<'a> Asked<'a> {
+    fn of_check(check: &'a raw::Check) -> Self {
+        let raw::Check { ping, tcp, udp_flows, storm, .. } = check;
+        let (ping, tcp) = (ping.as_ref(), tcp.as_ref());
+        Self { ping, tcp, udp_flows: udp_flows.as_ref(), storm: storm.as_ref() }
+    }
+
+    fn of_background(traffic: &'a raw::Traffic) -> Self {
+        let raw::Traffic { ping, tcp, udp_flows, storm } = traffic;
+        let (ping, tcp) = (ping.as_ref(), tcp.as_ref());
+        Self { ping, tcp, udp_flows: udp_flows.as_ref(), storm: storm.as_ref() }
+    }
+
+    fn count(&self) -> usize {
+        usize::from(self.ping.is_some())
+            + usize::from(self.tcp.is_some())
+            + usize::from(self.udp_flows.is_some())
+            + usize::from(self.storm.is_some())
+    }
 }
 
 struct Resolver<'a> {
     topology: &'a Topology,
     problems: &'a mut Problems,
-    /// The check at hand does something, so losses are to be expected.
-    breaks: bool,
+    /// Traffic at hand flows while something is done, so losses are to be expected.
+    tolerant: bool,
 }
 
 impl Resolver<'_> {
     fn check(&mut self, written: &Spanned<raw::Check>) -> Check {
         let check = written.get_ref();
         let span = written.span().start..written.span().start + "[[check]]".len();
-        self.breaks = !check.actions.0.is_empty();
         self.check_shape(check, &span);
-        let asked = (&check.ping, &check.tcp, &check.udp_flows, &check.storm);
-        let traffic = self.traffic(asked);
+        let traffic = self.traffic(&Asked::of_check(check));
+        self.tolerant = !check.actions.0.is_empty();
         let during = check.during.as_ref().map_or(&[][..], |during| &during.0);
-        let during: Vec<Traffic> = during
-            .iter()
-            .filter_map(|item| {
-                let asked = (&item.ping, &item.tcp, &item.udp_flows, &item.storm);
-                self.traffic(asked)
-            })
-            .collect();
+        let during: Vec<Traffic> =
+            during.iter().filter_map(|item| self.traffic(&Asked::of_background(item))).collect();
+        self.tolerant = false;
         let captures = check.capture.as_ref().map_or(&[][..], |captures| &captures.0);
         Check {
             name: check.name.as_ref().map(|name| name.get_ref().clone()).unwrap_or_default(),
@@ -66,14 +90,12 @@ impl Resolver<'_> {
         let Some(name) = &check.name else {
             return self.problems.add(span.clone(), "a check needs a `name`: what does it claim?");
         };
-        let questions = [
-            check.run.is_some(),
-            check.ping.is_some(),
-            check.tcp.is_some(),
-            check.udp_flows.is_some(),
-            check.storm.is_some(),
-        ];
-        let questions = questions.into_iter().filter(|asked| *asked).count();
+        let questions = usize::from(check.run.is_some()) + Asked::of_check(check).count();
+        let background = check.during.as_ref().map_or(&[][..], |during| &during.0);
+        if background.iter().any(|item| Asked::of_background(item).count() != 1) {
+            let message = "each table of `while` has one of `ping`, `tcp`, `udp-flows`, `storm`";
+            self.problems.add(name.span(), message);
+        }
         let watches = check.capture.is_some() || check.split.is_some();
         if questions > 1 {
             let message = "a check asks one question: `run`, `ping`, `tcp`, `udp-flows` or `storm`; \
@@ -126,20 +148,12 @@ impl Resolver<'_> {
         })
     }
 
-    fn traffic(
-        &mut self,
-        (ping, tcp, udp_flows, storm): (
-            &Option<Spanned<raw::Ping>>,
-            &Option<Spanned<raw::Tcp>>,
-            &Option<Spanned<raw::UdpFlows>>,
-            &Option<Spanned<raw::Storm>>,
-        ),
-    ) -> Option<Traffic> {
-        let ping = ping.as_ref().and_then(|ping| self.ping(ping.get_ref()).map(Traffic::Ping));
-        let tcp = tcp.as_ref().and_then(|tcp| self.tcp(tcp).map(Traffic::Tcp));
-        let udp = udp_flows.as_ref().and_then(|udp| self.udp(udp.get_ref()));
-        let storm = storm.as_ref().and_then(|storm| self.storm(storm.get_ref()));
-        ping.or(tcp).or(udp.map(Traffic::UdpFlows)).or(storm.map(Traffic::Storm))
+    fn traffic(&mut self, asked: &Asked<'_>) -> Option<Traffic> {
+        let ping = asked.ping.and_then(|ping| self.ping(ping.get_ref())).map(Traffic::Ping);
+        let tcp = asked.tcp.and_then(|tcp| self.tcp(tcp)).map(Traffic::Tcp);
+        let flows = asked.udp_flows.and_then(|flows| self.udp(flows.get_ref()));
+        let storm = asked.storm.and_then(|storm| self.storm(storm.get_ref()));
+        ping.or(tcp).or(flows.map(Traffic::UdpFlows)).or(storm.map(Traffic::Storm))
     }
 
     fn ping(&mut self, ping: &raw::Ping) -> Option<Ping> {
@@ -147,8 +161,12 @@ impl Resolver<'_> {
         let from = self.node(&ping.from);
         let destination = self.destination(&ping.from, &ping.to, family);
         let interval = ping.interval.as_ref().and_then(|interval| self.duration(interval));
+        if let Some(written) = ping.interval.as_ref().filter(|_| interval.is_some_and(is_too_short))
+        {
+            self.problems.add(written.span(), "pings are at least 1 ms apart");
+        }
         let too_big = ping.too_big.as_ref().and_then(|too_big| self.too_big(too_big));
-        let tolerant = self.breaks || too_big.is_some();
+        let tolerant = self.tolerant || too_big.is_some();
         let loss = match &ping.loss {
             Some(loss) => self.problems.check(loss.span(), quantity::percent(&loss.get_ref().0)),
             None => (!tolerant).then_some(0.0),
@@ -212,7 +230,7 @@ impl Resolver<'_> {
         }
         let loss = match &udp.loss {
             Some(loss) => self.problems.check(loss.span(), quantity::percent(&loss.get_ref().0)),
-            None => (!self.breaks).then_some(0.0),
+            None => (!self.tolerant).then_some(0.0),
         };
         let rate = udp.rate.as_ref().and_then(|rate| self.rate(rate));
         Some(UdpFlows {
@@ -376,4 +394,8 @@ impl Resolver<'_> {
     fn rate(&mut self, written: &Spanned<String>) -> Option<u32> {
         self.problems.check(written.span(), quantity::packet_rate(written.get_ref()))
     }
+}
+
+fn is_too_short(interval: Duration) -> bool {
+    interval < Duration::from_millis(1)
 }

@@ -372,16 +372,15 @@ fn route_of(
     problems: &mut Problems,
 ) -> Vec<Route> {
     let words: Vec<&str> = written.get_ref().split_whitespace().collect();
-    let (mut via, mut link, mut metric, mut wrong) = (None, None, None, words.len() % 2 == 0);
+    let (mut via, mut link, mut metric, mut wrong) =
+        (None, None, None, words.len().is_multiple_of(2));
     for pair in words.get(1..).unwrap_or_default().chunks_exact(2) {
         match *pair {
             ["via", value] => via = Some(Spanned::new(written.span(), value.to_owned())),
             ["link" | "dev", value] => link = Some(value.to_owned()),
             ["metric", value] => {
-                metric = value.parse().ok().or_else(|| {
-                    wrong = true;
-                    None
-                })
+                metric = value.parse::<u32>().ok();
+                wrong |= metric.is_none();
             }
             _ => wrong = true,
         }

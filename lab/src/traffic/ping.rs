@@ -123,19 +123,20 @@ impl Ping {
         figures.insert("lost", lost.into());
         figures.insert("duplicates", record.duplicates.into());
         figures.insert("outage-ms", outage.as_secs_f64() * 1e3);
-        outcome.summary = format!("{received}/{sent}");
+        let mut words = vec![format!("{received}/{sent}")];
         if let Some((least, mean, most)) = record.round_trips() {
             figures.extend([("rtt-min-ms", least), ("rtt-ms", mean), ("rtt-max-ms", most)]);
-            outcome.summary += &format!(", {mean:.1} ms");
+            words.push(format!("{mean:.1} ms"));
         }
         if lost > 0 && self.reach && self.too_big.is_none() {
-            outcome.summary +=
-                &format!(", {lost} lost, longest outage {:.0} ms", outage.as_secs_f64() * 1e3);
+            let outage = outage.as_secs_f64() * 1e3;
+            words.push(format!("{lost} lost, longest outage {outage:.0} ms"));
         }
         if let Some(mtu) = record.too_big {
             figures.insert("mtu", mtu.into());
-            outcome.summary += &format!(", too big, MTU {mtu}");
+            words.push(format!("too big, MTU {mtu}"));
         }
+        outcome.summary = words.join(", ");
         outcome.failures = self.failures(record, percent);
         outcome
     }
@@ -156,7 +157,8 @@ impl Ping {
         match (self.too_big, record.too_big) {
             (Some(_), None) => failures.push(format!("{names}: nobody said \"too big\"")),
             (Some(TooBig::Mtu(wanted)), Some(mtu)) if wanted != mtu => {
-                failures.push(format!("{names}: \"too big\" names MTU {mtu}, expected {wanted}"))
+                let message = format!("\"too big\" names MTU {mtu}, expected {wanted}");
+                failures.push(format!("{names}: {message}"));
             }
             _ => {}
         }
@@ -242,17 +244,14 @@ impl Record {
     }
 
     fn reasons(&self) -> String {
-        let mut reasons = String::new();
-        if let Some(error) = &self.send_error {
-            reasons += &format!(", last error when sending: {error}");
-        }
-        if self.unreachable > 0 {
-            reasons += &format!(", {} times \"unreachable\"", self.unreachable);
-        }
-        if let Some(mtu) = self.too_big {
-            reasons += &format!(", \"too big\" with MTU {mtu}");
-        }
-        reasons
+        let unreachable =
+            (self.unreachable > 0).then(|| format!(", {} times \"unreachable\"", self.unreachable));
+        let reasons = [
+            self.send_error.as_ref().map(|error| format!(", last error when sending: {error}")),
+            unreachable,
+            self.too_big.map(|mtu| format!(", \"too big\" with MTU {mtu}")),
+        ];
+        reasons.into_iter().flatten().collect()
     }
 }
 

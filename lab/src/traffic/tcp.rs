@@ -39,7 +39,7 @@ const CONNECT_LIMIT: Duration = Duration::from_secs(10);
 const REFUSE_LIMIT: Duration = Duration::from_secs(3);
 
 /// A transfer that stands still for so long has failed.
-const STALL_LIMIT: Duration = Duration::from_secs(60);
+const STALL_LIMIT: Duration = Duration::from_mins(1);
 
 /// Blocking calls return this often, to look around.
 const TURN: Duration = Duration::from_millis(100);
