@@ -1,0 +1,125 @@
+//! A flood of small datagrams, and its counterpart that counts them. Sending and receiving take
+//! many datagrams a system call, so that the network between is what is measured.
+
+use std::io::{IoSlice, IoSliceMut};
+use std::net::{IpAddr, Ipv4Addr, SocketAddr, UdpSocket};
+use std::os::fd::AsRawFd;
+use std::time::{Duration, Instant};
+
+use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
+use nix::sys::socket::{
+    MsgFlags, MultiHeaders, SockaddrStorage, recvmmsg, sendmmsg, setsockopt, sockopt,
+};
+use serde_json::{Value, json};
+
+/// Datagrams a system call.
+const BATCH: usize = 64;
+/// Not counted at the start of a reception: queues fill, caches warm.
+const WARM_UP: Duration = Duration::from_millis(500);
+
+/// `send ADDRESS PORT SECONDS PAYLOAD [DESTINATIONS]`: as fast as possible. With DESTINATIONS,
+/// every datagram goes to another address of ADDRESS/16.
+#[expect(clippy::disallowed_methods, reason = "a benchmark measures time")]
+pub(crate) fn send(words: &[&str]) -> Result<Value, String> {
+    let (address, port, seconds, payload, destinations) = match words {
+        [address, port, seconds, payload] => (address, port, seconds, payload, 0),
+        [address, port, seconds, payload, destinations] => {
+            (address, port, seconds, payload, parse(destinations)?)
+        }
+        _ => return Err(crate::HELP.into()),
+    };
+    let to = SocketAddr::new(parse(address)?, parse(port)?);
+    let any = if to.is_ipv6() { "[::]:0" } else { "0.0.0.0:0" };
+    let socket = UdpSocket::bind(any).map_err(|e| e.to_string())?;
+    let _ = setsockopt(&socket, sockopt::SndBufForce, &(8 << 20));
+    let bytes = vec![0; parse(payload)?];
+    let iov: Vec<[IoSlice<'_>; 1]> = (0..BATCH).map(|_| [IoSlice::new(&bytes)]).collect();
+    let mut headers = MultiHeaders::<SockaddrStorage>::preallocate(BATCH, None);
+    let mut spread = Spread { to, destinations, state: 12_345 };
+    let end = Instant::now() + Duration::from_secs_f64(parse(seconds)?);
+    let (mut sent, mut refused) = (0u64, 0u64);
+    while Instant::now() < end {
+        let addresses: Vec<_> =
+            (0..BATCH).map(|_| Some(SockaddrStorage::from(spread.next()))).collect();
+        match sendmmsg(socket.as_raw_fd(), &mut headers, &iov, &addresses, [], MsgFlags::empty()) {
+            Ok(results) => sent += results.count() as u64,
+            Err(_) => refused += 1,
+        }
+    }
+    Ok(json!({ "sent": sent, "refused": refused }))
+}
+
+/// Where the next datagram goes.
+struct Spread {
+    to: SocketAddr,
+    destinations: u32,
+    state: u32,
+}
+
+impl Spread {
+    fn next(&mut self) -> SocketAddr {
+        let IpAddr::V4(base) = self.to.ip() else { return self.to };
+        if self.destinations == 0 {
+            return self.to;
+        }
+        self.state = self.state.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
+        // An odd multiplier scatters neighbouring numbers over the /16 without collisions.
+        let host = (self.state >> 8) % self.destinations * 40_503 & 0xffff;
+        let address = Ipv4Addr::from_bits(base.to_bits() & 0xffff_0000 | host);
+        SocketAddr::new(address.into(), self.to.port())
+    }
+}
+
+/// `receive ADDRESS PORT SECONDS`: counts from shortly after the first datagram on.
+#[expect(clippy::disallowed_methods, reason = "a benchmark measures time")]
+pub(crate) fn receive(words: &[&str]) -> Result<Value, String> {
+    let [address, port, seconds] = words else { return Err(crate::HELP.into()) };
+    let at = SocketAddr::new(parse(address)?, parse(port)?);
+    let socket = UdpSocket::bind(at).map_err(|e| format!("{at}: {e}"))?;
+    let _ = setsockopt(&socket, sockopt::RcvBufForce, &(32 << 20));
+    let mut buffers = vec![[0u8; 2048]; BATCH];
+    let mut headers = MultiHeaders::<SockaddrStorage>::preallocate(BATCH, None);
+    if !wait(&socket, 10_000) {
+        return Ok(json!({ "packets": 0, "per_s": 0.0 }));
+    }
+    let first = Instant::now();
+    let end = first + Duration::from_secs_f64(parse(seconds)?);
+    let mut counted: Option<(Instant, u64)> = None;
+    loop {
+        let now = Instant::now();
+        if now >= end {
+            break;
+        }
+        if counted.is_none() && now - first >= WARM_UP {
+            counted = Some((now, 0));
+        }
+        let mut iov: Vec<[IoSliceMut<'_>; 1]> =
+            buffers.iter_mut().map(|buffer| [IoSliceMut::new(buffer)]).collect();
+        let flags = MsgFlags::MSG_DONTWAIT;
+        match recvmmsg(socket.as_raw_fd(), &mut headers, iov.iter_mut(), flags, None) {
+            Ok(messages) => {
+                let received = messages.count() as u64;
+                if let Some((_, packets)) = &mut counted {
+                    *packets += received;
+                }
+            }
+            Err(_) => {
+                wait(&socket, 5);
+            }
+        }
+    }
+    let (since, packets) = counted.unwrap_or((first, 0));
+    let elapsed = (Instant::now() - since).as_secs_f64();
+    Ok(json!({ "packets": packets, "per_s": packets as f64 / elapsed.max(1e-9) }))
+}
+
+fn wait(socket: &UdpSocket, milliseconds: u16) -> bool {
+    use std::os::fd::AsFd;
+    let mut descriptors = [PollFd::new(socket.as_fd(), PollFlags::POLLIN)];
+    poll(&mut descriptors, PollTimeout::from(milliseconds)).is_ok_and(|ready| ready > 0)
+}
+
+fn parse<T: std::str::FromStr>(word: &str) -> Result<T, String> {
+    word.parse().map_err(|_| format!("`{word}` cannot be read"))
+}
+
