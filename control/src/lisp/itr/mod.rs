@@ -200,12 +200,12 @@ impl Itr {
         nonce
     }
 
-    /// Forgets what was learned inside `within`, or everything. Says how much that was.
-    pub fn flush(&mut self, within: Option<EidPrefix>, out: &mut Actions) -> usize {
-        let flushed: Vec<_> = match within {
-            Some(within) => self.cache.inside(within).map(|(eid, _)| eid).collect(),
-            None => self.cache.iter().map(|(eid, _)| eid).collect(),
-        };
+    /// Forgets what was learned about addresses of `about`, or everything, so that it is asked
+    /// for again. Says how much that was.
+    pub fn flush(&mut self, about: Option<EidPrefix>, out: &mut Actions) -> usize {
+        let overlaps = |eid: EidPrefix| about.is_none_or(|a| a.covers(eid) || eid.covers(a));
+        let flushed: Vec<_> =
+            self.cache.iter().map(|(eid, _)| eid).filter(|e| overlaps(*e)).collect();
         for &eid in &flushed {
             self.remove(eid, "flushed", out);
         }

@@ -49,7 +49,7 @@ impl Chaos {
             let action = self.pick(&ACTIONS);
             return negative(&about, minutes, action);
         }
-        let rlocs: Vec<_> = (0..1 + self.random.below(3)).map(|_| self.pick(&RLOCS)).collect();
+        let rlocs: Vec<_> = (0..=self.random.below(2)).map(|_| self.pick(&RLOCS)).collect();
         let mut record = site(&about, minutes, &rlocs);
         for locator in &mut record.locators {
             locator.priority = self.pick(&[1, 2, 255]);
@@ -60,8 +60,11 @@ impl Chaos {
 
     fn answer(&mut self) {
         let recent = self.story.asked.len().saturating_sub(6);
-        let Some(asked) = self.story.asked.get(recent..).filter(|a| !a.is_empty()) else { return };
-        let asked = self.pick(&asked.to_vec());
+        let asked = self.story.asked[recent..].to_vec();
+        if asked.is_empty() {
+            return;
+        }
+        let asked = self.pick(&asked);
         let host = asked.eid.prefix.address().to_string();
         let mut records = vec![self.record(&host)];
         for _ in 0..self.random.below(3) {
@@ -132,7 +135,7 @@ impl Chaos {
         for watch in story.itr.take_watch_changes() {
             match watch {
                 Watch::Use { rloc, about } => {
-                    assert_ne!(self.watched.insert(rloc, about), Some(about))
+                    assert_ne!(self.watched.insert(rloc, about), Some(about));
                 }
                 Watch::Release { rloc } => assert!(self.watched.remove(&rloc).is_some()),
             }

@@ -106,7 +106,7 @@ fn what_is_flushed_is_asked_for_again() {
     let mut story = Story::new();
     learn(&mut story, "10.1.2.3", site("10.1.0.0/16", 15, &["203.0.113.1"]));
     learn(&mut story, "10.2.2.3", site("10.2.0.0/16", 15, &["203.0.113.1"]));
-    assert_eq!(story.itr.flush(Some(eid("10.1.0.0/16")), &mut story.out), 1);
+    assert_eq!(story.itr.flush(Some(eid("10.1.9.9/32")), &mut story.out), 1);
     story.absorb();
     assert_eq!(story.cached(), ["10.2.0.0/16"]);
     assert_eq!(story.packet("10.1.2.3"), Route::Resolve);
