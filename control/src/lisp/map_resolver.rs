@@ -19,7 +19,7 @@ use super::config::{self, Resolve};
 use super::event::{Direction, Event, Refusal};
 use super::map_server::rate::Rate;
 use super::map_server::request::{TO_MAP_SERVER, check_encapsulated, flagged};
-use super::map_server::{MapServer, Refused, Refusing};
+use super::map_server::{Case, MapServer, Refused, Refusing};
 use crate::engine::{Action, Actions, Datagram, Instant, Random};
 
 /// A Map-Resolver.
@@ -149,9 +149,8 @@ impl MapResolver {
             }
             (Resolve::MapServers(_), _) => self.forward(now, datagram, message, out),
         };
-        if let Err(Refusing { eid, reason, detail }) = result {
-            let (kind, detail) = ("ecm", format_args!("{detail}"));
-            self.refused.add(now, kind, datagram.from, eid, reason, detail, out);
+        if let Err(refusing) = result {
+            self.refused.add(Case::new(now, "ecm", datagram.from, refusing), out);
         }
     }
 
@@ -339,7 +338,7 @@ mod tests {
         let servers = map_servers.iter().map(|server| server.parse().unwrap()).collect();
         let resolve =
             if map_servers.is_empty() { Resolve::Local } else { Resolve::MapServers(servers) };
-        let negative_ttl = Duration::from_secs(3600);
+        let negative_ttl = Duration::from_hours(1);
         MapResolver::new(config::MapResolver { resolve, negative_ttl }, Random::new([1; 32]))
     }
 

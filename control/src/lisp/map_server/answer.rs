@@ -181,17 +181,14 @@ impl MapServer {
     /// The Negative Map-Reply's record for an address nothing is registered for: natively forward,
     /// for the least specific prefix without any EID (RFC 9301 §8.3, §8.4).
     fn negative(&self, question: &Question, host: EidPrefix) -> MappingRecord {
-        match self.sites.find(host) {
-            Some(holding) => self.unregistered(question, host, holding),
-            None => {
-                let prefix = widest_free(host.prefix, 0, |candidate| {
-                    self.configured_inside(EidPrefix::new(host.instance, candidate), None)
-                });
-                let eid = EidPrefix::new(host.instance, prefix);
-                let ttl = Ttl::from_duration(question.negative_ttl);
-                nothing(eid, Action::NativelyForward, ttl)
-            }
+        if let Some(holding) = self.sites.find(host) {
+            return self.unregistered(question, host, holding);
         }
+        let prefix = widest_free(host.prefix, 0, |candidate| {
+            self.configured_inside(EidPrefix::new(host.instance, candidate), None)
+        });
+        let eid = EidPrefix::new(host.instance, prefix);
+        nothing(eid, Action::NativelyForward, Ttl::from_duration(question.negative_ttl))
     }
 
     /// Of an address a site holds but has not registered: the part of the site's prefix without

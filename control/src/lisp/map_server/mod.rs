@@ -226,11 +226,10 @@ impl MapServer {
         now: Instant,
         kind: &'static str,
         peer: SocketAddr,
-        refusing: &Refusing,
+        refusing: Refusing,
         out: &mut Actions,
     ) {
-        let Refusing { eid, reason, detail } = refusing;
-        self.refused.add(now, kind, peer, *eid, *reason, format_args!("{detail}"), out);
+        self.refused.add(Case::new(now, kind, peer, refusing), out);
     }
 
     /// Sends from the address `ours`, where the other one's message came to, if that is of the
@@ -275,4 +274,4 @@ fn joined<T: fmt::Display>(items: impl IntoIterator<Item = T>) -> String {
 /// Expiries handled in one tick.
 const EXPIRIES_AT_ONCE: usize = 10_000;
 /// The life time of answers about what is not there for the moment (RFC 9301 §8.3).
-const SHORT_TTL: Duration = Duration::from_secs(60);
+const SHORT_TTL: Duration = Duration::from_mins(1);

@@ -122,7 +122,7 @@ impl MapServer {
         self.traced(Direction::In, kind, datagram.from, eid, detail, out);
         if message.kind == NotifyKind::Notify {
             let refusing = Refusing::new(Refusal::NotForUs, eid, "");
-            return self.refuse(now, kind, datagram.from, &refusing, out);
+            return self.refuse(now, kind, datagram.from, refusing, out);
         }
         let Some(&xtr) = self.notifier.outstanding.get(&message.nonce) else { return };
         let site = self.sites.site(self.xtrs.get(xtr).site);
@@ -140,7 +140,7 @@ impl MapServer {
             }
         };
         let refusing = Refusing::new(reason, eid, site.config.name.clone());
-        self.refuse(now, kind, datagram.from, &refusing, out);
+        self.refuse(now, kind, datagram.from, refusing, out);
     }
 
     /// Sends again what was not acknowledged; an xTR that never does is not asked to any more.

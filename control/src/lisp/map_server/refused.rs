@@ -2,13 +2,13 @@
 //! that a flood cannot raise.
 
 use std::collections::VecDeque;
-use std::fmt;
 use std::net::SocketAddr;
 use std::time::Duration;
 
 use serde::Serialize;
 use weft_packet::addr::EidPrefix;
 
+use super::Refusing;
 use crate::engine::{Actions, Instant};
 use crate::lisp::event::{Event, Refusal};
 
@@ -76,37 +76,30 @@ impl Default for Refused {
 
 impl Refused {
     /// Counts a case, keeps it and tells of it.
-    pub(in crate::lisp) fn add(
-        &mut self,
-        now: Instant,
-        kind: &'static str,
-        peer: SocketAddr,
-        eid: Option<EidPrefix>,
-        reason: Refusal,
-        detail: fmt::Arguments<'_>,
-        out: &mut Actions,
-    ) {
-        if let Some(at) = Refusal::ALL.iter().position(|known| *known == reason) {
+    pub(in crate::lisp) fn add(&mut self, case: Case, out: &mut Actions) {
+        if let Some(at) = Refusal::ALL.iter().position(|known| *known == case.reason) {
             self.counts[at] += 1;
         }
-        let same = |case: &Case| {
-            (case.kind, case.peer.ip(), case.eid, case.reason) == (kind, peer.ip(), eid, reason)
-        };
-        if let Some(case) = self.recent.back_mut().filter(|case| same(case)) {
-            case.times += 1;
-            case.at = now;
-        } else {
-            if self.recent.len() == RECENT {
-                self.recent.pop_front();
-            }
-            let detail = detail.to_string();
-            self.recent.push_back(Case { at: now, kind, peer, eid, reason, detail, times: 1 });
-        }
-        if self.may_tell(now) {
-            out.notify(Event::Refused { kind, peer, eid, reason, detail: detail.to_string() });
+        if self.may_tell(case.at) {
+            let Case { kind, peer, eid, reason, .. } = case;
+            out.notify(Event::Refused { kind, peer, eid, reason, detail: case.detail.clone() });
         } else {
             self.untold += 1;
         }
+        match self.recent.back_mut().filter(|last| last.resembles(&case)) {
+            Some(last) => {
+                last.times += 1;
+                last.at = case.at;
+            }
+            None => self.keep(case),
+        }
+    }
+
+    fn keep(&mut self, case: Case) {
+        if self.recent.len() == RECENT {
+            self.recent.pop_front();
+        }
+        self.recent.push_back(case);
     }
 
     /// How often for `reason`.
@@ -147,6 +140,25 @@ impl Refused {
 }
 
 impl Case {
+    /// One that happened once.
+    pub(in crate::lisp) fn new(
+        at: Instant,
+        kind: &'static str,
+        peer: SocketAddr,
+        refusing: Refusing,
+    ) -> Self {
+        let Refusing { eid, reason, detail } = refusing;
+        Self { at, kind, peer, eid, reason, detail, times: 1 }
+    }
+
+    /// True when only port, time and details differ.
+    fn resembles(&self, other: &Self) -> bool {
+        self.kind == other.kind
+            && self.peer.ip() == other.peer.ip()
+            && self.eid == other.eid
+            && self.reason == other.reason
+    }
+
     /// For programs.
     pub fn status(&self, now: Instant) -> RefusedStatus {
         RefusedStatus {
@@ -173,8 +185,8 @@ mod tests {
     fn refuse(refused: &mut Refused, seconds: u64, port: u16, out: &mut Actions) {
         let peer = SocketAddr::from(([192, 0, 2, 1], port));
         let now = Instant::after_start(Duration::from_secs(seconds));
-        let reason = Refusal::WrongKey;
-        refused.add(now, "map-register", peer, None, reason, format_args!("site1"), out);
+        let refusing = Refusing::new(Refusal::WrongKey, None, "site1");
+        refused.add(Case::new(now, "map-register", peer, refusing), out);
     }
 
     #[test]

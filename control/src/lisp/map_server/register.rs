@@ -11,7 +11,7 @@ use weft_packet::lisp::{
 use weft_packet::wire::Wire;
 
 use super::content::{Content, Flags, MAX_LOCATORS};
-use super::database::{Change, Conflict, MappingId, New, Put};
+use super::database::{Change, Conflict, MappingId, New, Put, RegistrationId};
 use super::replay::Verdict;
 use super::rloc::routable;
 use super::saved::{self, SavedNonce, SavedRegistration};
@@ -48,7 +48,7 @@ impl MapServer {
         self.traced(Direction::In, KIND, datagram.from, first, || describe(&message), out);
         let sender = match self.verify(now, datagram, &message, out) {
             Ok(sender) => sender,
-            Err(refusing) => return self.refuse(now, KIND, datagram.from, &refusing, out),
+            Err(refusing) => return self.refuse(now, KIND, datagram.from, refusing, out),
         };
         // Held while its message is worked on, even if that withdraws all it has.
         self.xtrs.get_mut(sender.xtr).registrations += 1;
@@ -58,7 +58,7 @@ impl MapServer {
             let result = self.take_record(now, &sender, record, &mut changed, out);
             taken.push(result.is_ok());
             if let Err(refusing) = result {
-                self.refuse(now, KIND, datagram.from, &refusing, out);
+                self.refuse(now, KIND, datagram.from, refusing, out);
             }
         }
         if message.want_notify && taken.contains(&true) {
@@ -221,22 +221,36 @@ impl MapServer {
             return Ok(());
         }
         let mine = mapping.and_then(|mapping| self.database.of_xtr(mapping, sender.xtr));
-        if let Some(mine) = mine
+        let site = self.sites.of(holding);
+        let standing = mine.filter(|mine| self.database.stands(*mine, site.config.merge));
+        if let Some(mine) = standing
             && self.database.content(mine).repeats(record, sender.flags)
-            && self.database.stands(mine, self.sites.of(holding).config.merge)
         {
-            let lifetime = self.database.content(mine).lifetime(self.config.registration_timeout);
-            self.database.renew(mine, Second::behind(now + lifetime));
+            self.renew(now, mine);
             return Ok(());
         }
-        let site = self.sites.of(holding);
         if mapping.is_none() && site.mappings >= site.config.max_mappings {
             let detail = format!("{} holds {}", site.config.name, site.mappings);
             return Err(Refusing::new(Refusal::TooManyMappings, Some(eid), detail));
         }
         let locators = accepted_locators(site, sender.address, eid, record)?;
         let content = Content::new(record, sender.flags, locators.into_iter().cloned());
-        self.enter(now, sender, eid, holding, content, changed, out)
+        if let Some(mine) = standing
+            && *self.database.content(mine) == content
+        {
+            self.renew(now, mine);
+            return Ok(());
+        }
+        if self.enter(now, sender, eid, holding, content, out)? == Change::Changed {
+            changed.push(eid);
+        }
+        Ok(())
+    }
+
+    /// What the xTR says has not changed: only memory is touched.
+    fn renew(&mut self, now: Instant, mine: RegistrationId) {
+        let lifetime = self.database.content(mine).lifetime(self.config.registration_timeout);
+        self.database.renew(mine, Second::behind(now + lifetime));
     }
 
     /// The EID-prefix of a record and where the site holds it, if the sender may register it.
@@ -278,9 +292,8 @@ impl MapServer {
         eid: EidPrefix,
         holding: HoldingId,
         content: Content,
-        changed: &mut Vec<EidPrefix>,
         out: &mut Actions,
-    ) -> Result<(), Refusing> {
+    ) -> Result<Change, Refusing> {
         let site = self.sites.of(holding);
         let (site_merges, name) = (site.config.merge, site.config.name.clone());
         let deadline = Second::behind(now + content.lifetime(self.config.registration_timeout));
@@ -314,15 +327,12 @@ impl MapServer {
         let what = match change {
             Change::Registered => "registered",
             Change::Changed => "changed",
-            Change::Same | Change::Gone => return Ok(()),
+            Change::Same | Change::Gone => return Ok(change),
         };
         self.counters.changes += 1;
         let by = Some(sender.address);
         out.notify(Event::SiteChanged { site: name, eid, what, by });
-        if change == Change::Changed {
-            changed.push(eid);
-        }
-        Ok(())
+        Ok(change)
     }
 
     pub(super) fn count_registered(&mut self, id: HoldingId, eid: EidPrefix) {

@@ -54,7 +54,7 @@ impl MapServer {
     ) {
         let request = match check_encapsulated(message) {
             Ok(request) => request,
-            Err(refusing) => return self.refuse(now, "ecm", datagram.from, &refusing, out),
+            Err(refusing) => return self.refuse(now, "ecm", datagram.from, refusing, out),
         };
         let asked = Asked { datagram, request, encapsulated: Some(message), negative_ttl };
         self.asked(now, asked, out);
@@ -68,7 +68,7 @@ impl MapServer {
         self.traced(Direction::In, KIND, datagram.from, first, detail, out);
         let result = self.admit(now, asked).map(|itr| self.answer_all(asked, itr, out));
         if let Err(refusing) = result.flatten() {
-            self.refuse(now, KIND, datagram.from, &refusing, out);
+            self.refuse(now, KIND, datagram.from, refusing, out);
         }
     }
 
@@ -277,7 +277,9 @@ fn encapsulate(from: SocketAddr, eid: EidPrefix, request: &MapRequest) -> Vec<u8
 
 fn written_length(records: &[MappingRecord]) -> usize {
     let mut w = Writer::default();
-    records.iter().for_each(|record| record.write(&mut w));
+    for record in records {
+        record.write(&mut w);
+    }
     w.len()
 }
 
@@ -295,4 +297,4 @@ pub(in crate::lisp) const TO_MAP_SERVER: u8 = 0x01;
 const AROUND_RECORDS: usize = 12;
 const HOPS: u8 = 64;
 /// RFC 9301 §8.3; a Map-Resolver's configuration has its own.
-const NEGATIVE_TTL: Duration = Duration::from_secs(15 * 60);
+const NEGATIVE_TTL: Duration = Duration::from_mins(15);

@@ -164,10 +164,7 @@ impl MapServer {
         }
         self.sites = sites;
         for (eid, holding) in self.database.rehold(|eid| self.sites.find(eid)) {
-            let lost = self.sites.holding(holding).lost;
             self.count_registered(holding, eid);
-            self.sites.holding_mut(holding).lost =
-                lost.filter(|_| self.sites.holding(holding).eid != eid);
         }
     }
 

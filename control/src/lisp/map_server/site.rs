@@ -1,8 +1,9 @@
 //! Who may register what: the configured sites, found by EID-prefix.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 use std::net::IpAddr;
 
+use foldhash::fast::FixedState;
 use weft_packet::addr::{EidPrefix, InstanceId, Prefix};
 
 use super::prefix_table::PrefixTable;
@@ -20,8 +21,9 @@ pub(super) struct HoldingId(u32);
 /// The sites and their EID-prefixes.
 #[derive(Debug, Default)]
 pub(super) struct Sites {
-    sites: Vec<Site>,
+    all: Vec<Site>,
     holdings: Vec<Holding>,
+    names: HashMap<String, SiteIndex, FixedState>,
     index: BTreeMap<InstanceId, PrefixTable<HoldingId>>,
 }
 
@@ -62,8 +64,9 @@ impl Sites {
     pub(super) fn new(configured: &[config::Site]) -> Self {
         let mut sites = Self::default();
         for site in configured {
-            let index = SiteIndex(small(sites.sites.len()));
-            sites.sites.push(Site { config: site.clone(), mappings: 0, xtrs: 0 });
+            let index = SiteIndex(small(sites.all.len()));
+            sites.names.entry(site.name.clone()).or_insert(index);
+            sites.all.push(Site { config: site.clone(), mappings: 0, xtrs: 0 });
             for &eid in &site.eid_prefixes {
                 sites.hold(index, eid);
             }
@@ -80,11 +83,11 @@ impl Sites {
     }
 
     pub(super) fn site(&self, index: SiteIndex) -> &Site {
-        &self.sites[index.0 as usize]
+        &self.all[index.0 as usize]
     }
 
     pub(super) fn site_mut(&mut self, index: SiteIndex) -> &mut Site {
-        &mut self.sites[index.0 as usize]
+        &mut self.all[index.0 as usize]
     }
 
     pub(super) fn holding(&self, id: HoldingId) -> &Holding {
@@ -107,8 +110,7 @@ impl Sites {
 
     /// The site called `name`.
     pub(super) fn named(&self, name: &str) -> Option<SiteIndex> {
-        let at = self.sites.iter().position(|site| site.config.name == name)?;
-        Some(SiteIndex(small(at)))
+        self.names.get(name).copied()
     }
 
     /// The configured EID-prefixes of an instance.

@@ -1,5 +1,7 @@
 //! Several xTRs of one EID-prefix, with and without the a bit (RFC 8378 §5).
 
+use std::collections::{BTreeMap, BTreeSet};
+
 use super::*;
 
 const A: &str = "203.0.113.1";
@@ -16,7 +18,7 @@ impl World {
         records: Vec<MappingRecord>,
     ) -> Did {
         let mut message = self.registering(records);
-        (message.merge, message.xtr) = (merge, named(number));
+        (message.merge, message.xtr) = (merge, Some(named(number)));
         self.send_register(from, &message, KEY)
     }
 }
@@ -100,4 +102,42 @@ fn xtrs_for_one_prefix_are_bounded() {
     }
     assert_eq!(world.refused(Refusal::Full), 1);
     assert_eq!(world.join(0, A, true, vec![record(EID, &[B])]).refusals(), [], "one of them");
+}
+
+/// What one xTR of the model below says, until when.
+type Said = BTreeMap<u8, (BTreeSet<String>, u64)>;
+
+#[test]
+fn union_is_what_a_list_of_all_registrations_says() {
+    let mut world = World::with_site(&[EID], |_| {});
+    let mut random = Random::new([5; 32]);
+    let mut said = Said::new();
+    let mut clock = 0;
+    for _ in 0..1500 {
+        let number = u8::try_from(random.below(5)).unwrap();
+        let from = format!("198.51.100.{number}");
+        let rlocs = (0..=random.below(3)).map(|_| format!("203.0.113.{}", random.below(6) + 1));
+        let rlocs: BTreeSet<_> = rlocs.collect();
+        match random.below(10) {
+            0 => {
+                world.join(number, &from, true, vec![withdrawal(EID)]);
+                said.remove(&number);
+            }
+            1..4 => {
+                let seconds = random.below(120);
+                world.pass(secs(seconds));
+                clock += seconds;
+                said.retain(|_, (_, until)| *until > clock);
+            }
+            _ => {
+                let texts: Vec<_> = rlocs.iter().map(String::as_str).collect();
+                world.join(number, &from, true, vec![record(EID, &texts)]);
+                said.insert(number, (rlocs, clock + 180));
+            }
+        }
+        let union: BTreeSet<_> =
+            said.values().flat_map(|(rlocs, _)| rlocs.iter().cloned()).collect();
+        assert_eq!(world.locators(EID), Vec::from_iter(union));
+        assert_eq!(world.server.status().registrations, said.len());
+    }
 }

@@ -312,7 +312,7 @@ impl Did {
     }
 }
 
-pub(super) const NEGATIVE_TTL: Duration = Duration::from_secs(15 * 60);
+pub(super) const NEGATIVE_TTL: Duration = Duration::from_mins(15);
 
 pub(super) const fn secs(seconds: u64) -> Duration {
     Duration::from_secs(seconds)
@@ -382,8 +382,8 @@ pub(super) fn locator(rloc: &str) -> Locator {
     }
 }
 
-pub(super) fn named(number: u8) -> Option<(XtrId, SiteId)> {
-    Some((XtrId([number; 16]), SiteId(1)))
+pub(super) fn named(number: u8) -> (XtrId, SiteId) {
+    (XtrId([number; 16]), SiteId(1))
 }
 
 pub(super) fn datagram<'a>(from: &str, bytes: &'a [u8]) -> Datagram<'a> {

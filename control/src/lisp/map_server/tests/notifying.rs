@@ -32,7 +32,7 @@ fn every_member_hears_of_the_union() {
         assert_eq!(rlocs.collect::<Vec<_>>(), [ip(A), ip(B)]);
         assert!(notify.records[0].locators.iter().all(|l| !l.local));
     }
-    assert_eq!(unsolicited(&did, A).xtr, named(1));
+    assert_eq!(unsolicited(&did, A).xtr, Some(named(1)));
     for action in &did.actions {
         if let Action::Send { bytes, .. } = action {
             assert_eq!(auth::verify(bytes, Purpose::MapNotify, KEY), Ok(()));
@@ -114,7 +114,7 @@ fn many_changes_are_told_in_datagrams_that_pass() {
     let mut did = world.join(2, B, true, hosts(B));
     let mut told = 0;
     while let Some((_, notify)) =
-        did.notified().into_iter().find(|(to, n)| *to == ip(A) && n.xtr == named(1))
+        did.notified().into_iter().find(|(to, n)| *to == ip(A) && n.xtr == Some(named(1)))
     {
         assert!(notify.to_bytes().len() <= 548);
         told += notify.records.len();
@@ -127,7 +127,7 @@ fn many_changes_are_told_in_datagrams_that_pass() {
 fn those_that_never_asked_for_notifies_get_none() {
     let mut world = World::with_site(&[EID], |_| {});
     let mut message = world.registering(vec![record(EID, &[A])]);
-    (message.merge, message.want_notify, message.xtr) = (true, false, named(1));
+    (message.merge, message.want_notify, message.xtr) = (true, false, Some(named(1)));
     world.send_register(A, &message, KEY);
     let did = world.join(2, B, true, vec![record(EID, &[B])]);
     assert!(did.notified().iter().all(|(to, _)| *to == ip(B)));

@@ -261,6 +261,21 @@ fn locators_that_are_no_addresses_are_left_out() {
 }
 
 #[test]
+fn renewal_is_one_whatever_the_order_of_its_locators() {
+    let mut world = World::with_site(&["10.1.0.0/16"], |_| {});
+    let unsorted = || {
+        let mut odd = record("10.1.0.0/16", &["203.0.113.2", ETR, ETR]);
+        odd.locators[2].address = Address::Name("somewhere".into());
+        vec![odd]
+    };
+    world.register(ETR, unsorted());
+    world.pass(secs(60));
+    assert_eq!(world.register(ETR, unsorted()).stores(), 0);
+    assert_eq!(world.pass(secs(179)).site_changes(), [""; 0]);
+    assert_eq!(world.locators("10.1.0.0/16"), [ETR, "203.0.113.2"]);
+}
+
+#[test]
 fn too_many_locators_are_refused() {
     let mut world = World::with_site(&["10.1.0.0/16"], |_| {});
     let rlocs: Vec<_> = (1..=33).map(|n| format!("203.0.113.{n}")).collect();

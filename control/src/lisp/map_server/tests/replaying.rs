@@ -9,7 +9,7 @@ const EID: &str = "10.1.0.0/16";
 /// A Map-Register with xTR-ID 1 and this nonce, signed.
 fn numbered(world: &mut World, nonce: u64) -> Vec<u8> {
     let mut message = world.registering(vec![record(EID, &[ETR])]);
-    (message.nonce, message.xtr) = (Nonce(nonce), named(1));
+    (message.nonce, message.xtr) = (Nonce(nonce), Some(named(1)));
     signed_register(&message, KEY)
 }
 
@@ -39,7 +39,7 @@ fn replay_from_elsewhere_changes_nothing() {
     let old = numbered(&mut world, 1);
     world.deliver_register(ETR, &old);
     let mut moved = world.registering(vec![record(EID, &["203.0.113.2"])]);
-    (moved.nonce, moved.xtr) = (Nonce(2), named(1));
+    (moved.nonce, moved.xtr) = (Nonce(2), Some(named(1)));
     world.send_register(ETR, &moved, KEY);
     assert_eq!(world.deliver_register("198.51.100.66", &old).refusals(), [Refusal::Replayed]);
     assert_eq!(world.locators(EID), ["203.0.113.2"]);
@@ -103,7 +103,7 @@ fn another_key_starts_anew() {
     config.sites[0].keys = vec![(0, config::Secret::new(b"new".as_slice()))];
     world.reconfigure(config.clone());
     let mut anew = world.registering(vec![record(EID, &[ETR])]);
-    (anew.nonce, anew.xtr) = (Nonce(1), named(1));
+    (anew.nonce, anew.xtr) = (Nonce(1), Some(named(1)));
     assert_eq!(world.send_register(ETR, &anew, b"new").refusals(), []);
 
     config.sites[0].keys = vec![(0, config::Secret::new(b"newer".as_slice()))];
@@ -117,7 +117,7 @@ fn each_xtr_counts_for_itself() {
     let message = numbered(&mut world, 500);
     world.deliver_register(ETR, &message);
     let mut other = world.registering(vec![record(EID, &[ETR])]);
-    (other.nonce, other.xtr) = (Nonce(1), named(2));
+    (other.nonce, other.xtr) = (Nonce(1), Some(named(2)));
     assert_eq!(world.send_register(ETR, &other, KEY).refusals(), []);
 }
 

@@ -132,7 +132,7 @@ fn random_life_never_loses_what_was_acknowledged() {
             }
         }
         for (host, rloc) in &acknowledged {
-            assert_eq!(world.locators(host), [rloc.clone()]);
+            assert_eq!(world.locators(host), std::slice::from_ref(rloc));
         }
         assert_eq!(world.server.status().mappings, acknowledged.len());
     }
