@@ -1,5 +1,6 @@
-//! `[matrix]`: one file, many labs. Each axis lists words or tables; `${axis}`, or `${key}` for the
-//! keys of a table, is replaced everywhere in the file, once for every combination.
+//! `[matrix]`: one file, many labs. Each axis lists words, or tables with a `name` and other keys;
+//! `${axis}` stands for the word or name, `${key}` for the other keys. They are replaced everywhere
+//! in the file, once for every combination.
 
 use std::collections::BTreeMap;
 
@@ -40,6 +41,7 @@ impl Value {
         match self {
             Self::Word(word) => text.replace(&format!("${{{axis}}}"), word),
             Self::Table(keys) => keys.iter().fold(text.to_owned(), |text, (key, value)| {
+                let key = if key == "name" { axis } else { key };
                 text.replace(&format!("${{{key}}}"), value)
             }),
         }
