@@ -62,8 +62,8 @@ impl Default for Itr {
             map_request_retries: 2,
             allowed_eids: Vec::new(),
             map_cache_limit: 65_536,
-            idle_timeout: Duration::from_secs(300),
-            max_ttl: Duration::from_secs(86_400),
+            idle_timeout: Duration::from_mins(5),
+            max_ttl: Duration::from_hours(24),
             probing: Some(Probing::default()),
             proxy_etrs: Vec::new(),
             static_map_cache: Vec::new(),
@@ -213,7 +213,7 @@ impl Default for MapServer {
         Self {
             sites: Vec::new(),
             static_mappings: Vec::new(),
-            registration_timeout: Duration::from_secs(180),
+            registration_timeout: Duration::from_mins(3),
         }
     }
 }

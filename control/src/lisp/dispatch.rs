@@ -148,4 +148,4 @@ pub(super) fn refuse(
 }
 
 /// Of answers about what no site holds, where no Map-Resolver here says otherwise (RFC 9301 §8.3).
-const NEGATIVE_TTL: Duration = Duration::from_secs(15 * 60);
+const NEGATIVE_TTL: Duration = Duration::from_mins(15);

@@ -190,13 +190,12 @@ impl Lisp {
         out: &mut Actions,
     ) -> Nonce {
         let start = out.0.len();
-        let nonce = match &mut self.itr {
-            Some(itr) => itr.lookup(now, eid, resolver, self.uplinks.effective(), out),
-            None => {
-                let nonce = Nonce(self.random.u64());
-                out.notify(Event::LookupUnanswered { nonce, eid, tries: 0 });
-                nonce
-            }
+        let nonce = if let Some(itr) = &mut self.itr {
+            itr.lookup(now, eid, resolver, self.uplinks.effective(), out)
+        } else {
+            let nonce = Nonce(self.random.u64());
+            out.notify(Event::LookupUnanswered { nonce, eid, tries: 0 });
+            nonce
         };
         self.settle(now, start, out);
         nonce

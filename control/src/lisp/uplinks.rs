@@ -36,10 +36,9 @@ impl Uplinks {
     pub(super) fn learn(&mut self, uplinks: Vec<Uplink>, out: &mut Actions) -> bool {
         let before = std::mem::replace(&mut self.kernel, sorted(uplinks));
         for uplink in before.working().filter(|u| !works(&self.kernel, u)) {
-            let why = match self.kernel.uplinks().iter().any(|u| same(u, uplink)) {
-                true => "no carrier or no route".to_owned(),
-                false => "its address is gone".to_owned(),
-            };
+            let there = self.kernel.uplinks().iter().any(|u| same(u, uplink));
+            let why = if there { "no carrier or no route" } else { "its address is gone" };
+            let why = why.to_owned();
             out.notify(Event::UplinkDown { uplink: uplink.id, rloc: uplink.rloc, why });
         }
         for uplink in self.kernel.working().filter(|u| !works(&before, u)) {

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, HashMap};
 use std::net::IpAddr;
 use std::time::Duration;
 use weft_control::engine::Instant;
-use weft_packet::addr::{EidPrefix, InstanceId, Nonce, Prefix};
+use weft_packet::addr::{EidPrefix, Nonce, Prefix};
 use weft_packet::lisp::{MapNotify, MapReply, MappingRecord, Message, NotifyKind, Ttl};
 use weft_packet::wire::Wire;
 
@@ -70,9 +70,9 @@ impl Laws {
     }
 
     fn promises(&mut self, now: Instant, id: NodeId, reply: &MapReply) {
-        for record in reply.records.iter().filter(|r| !reply.probe && !r.locators.is_empty()) {
+        for record in reply.records.iter().filter(|_| !reply.probe) {
             let Some(eid) = prefix(record) else { continue };
-            let life = record.ttl.duration().unwrap_or(Duration::from_secs(86_400));
+            let life = record.ttl.duration().unwrap_or(Duration::from_hours(24));
             let until = self.usable.entry((id, eid)).or_default();
             *until = (now + life).max(*until);
         }
@@ -109,7 +109,7 @@ impl Laws {
 }
 
 fn prefix(record: &MappingRecord) -> Option<EidPrefix> {
-    record.eid.prefix().filter(|eid| eid.instance == InstanceId::DEFAULT)
+    record.eid.prefix()
 }
 
 fn width(address: IpAddr) -> u8 {
@@ -119,4 +119,4 @@ fn width(address: IpAddr) -> u8 {
 /// A mapping in use that ends while its renewal is under way may carry packets so much longer.
 const LAST_CALL: Duration = Duration::from_secs(10);
 /// How long a registration stands (RFC 9301 §8.2).
-const REGISTRATION: Duration = Duration::from_secs(180);
+const REGISTRATION: Duration = Duration::from_mins(3);

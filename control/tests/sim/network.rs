@@ -100,10 +100,6 @@ impl Network {
         self.cuts.push(cut);
     }
 
-    pub(crate) fn mend(&mut self, cut: Cut) {
-        self.cuts.retain(|c| *c != cut);
-    }
-
     pub(crate) fn mend_all(&mut self) {
         self.cuts.clear();
     }

@@ -42,7 +42,7 @@ impl Xtr {
             map_servers: servers.clone(),
             map_resolvers: servers,
             proxy_reply: false,
-            ttl: Duration::from_secs(180),
+            ttl: Duration::from_mins(3),
             probing: Some(Probing::default()),
         }
     }
@@ -78,7 +78,7 @@ impl Xtr {
             etr: Some(Etr {
                 map_servers: self.map_servers.iter().map(|s| self.map_server(*s)).collect(),
                 database: self.eids.iter().map(|e| self.mapping(e)).collect(),
-                register_interval: Duration::from_secs(60),
+                register_interval: Duration::from_mins(1),
                 ..Etr::default()
             }),
             ..Config::default()
@@ -120,7 +120,7 @@ impl Xtr {
 pub(crate) fn mapping_system(name: &str, at: &str, resolve: Resolve) -> Node {
     let config = Config {
         map_server: Some(MapServer { sites: vec![site()], ..MapServer::default() }),
-        map_resolver: Some(MapResolver { resolve, negative_ttl: Duration::from_secs(900) }),
+        map_resolver: Some(MapResolver { resolve, negative_ttl: Duration::from_mins(15) }),
         ..Config::default()
     };
     Node::new(name, &[address(at)], Vec::new(), config)
@@ -131,7 +131,7 @@ pub(crate) fn resolver(name: &str, at: &str, servers: &[&str]) -> Node {
     let servers = servers.iter().map(|s| (address(s), 4342).into()).collect();
     let resolve = Resolve::MapServers(servers);
     let config = Config {
-        map_resolver: Some(MapResolver { resolve, negative_ttl: Duration::from_secs(900) }),
+        map_resolver: Some(MapResolver { resolve, negative_ttl: Duration::from_mins(15) }),
         ..Config::default()
     };
     Node::new(name, &[address(at)], Vec::new(), config)

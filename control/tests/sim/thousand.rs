@@ -84,9 +84,8 @@ impl Country {
     }
 
     fn unregistered(&self) -> usize {
-        let registered = |id: &&NodeId| {
-            self.world.progress(**id).iter().all(|p| *p == Progress::Registered)
-        };
+        let registered =
+            |id: &&NodeId| self.world.progress(**id).iter().all(|p| *p == Progress::Registered);
         self.sites.len() - self.sites.iter().filter(registered).count()
     }
 

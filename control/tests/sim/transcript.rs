@@ -39,7 +39,7 @@ impl Transcript {
                 Ok(Message::MapReply(reply)) if reply.probe => {
                     format!("rloc-probe-reply {} > {}", from.ip(), to.ip())
                 }
-                Ok(message) => self.words(summary(&message)),
+                Ok(message) => self.words(&summary(&message)),
                 Err(error) => format!("malformed: {error}"),
             },
             Parcel::Data { from, to, packet } => {
@@ -55,7 +55,7 @@ impl Transcript {
         self.line(now, &format!("{from} > {to}"), &said);
     }
 
-    fn words(&mut self, summary: Summary) -> String {
+    fn words(&mut self, summary: &Summary) -> String {
         let mut said = summary.kind.to_owned();
         if let Some(eid) = summary.eid {
             let _ = write!(said, " {eid}");
@@ -89,10 +89,8 @@ impl Transcript {
     }
 
     pub(crate) fn event(&mut self, now: Instant, node: &str, event: &Event) {
-        if self.on {
-            if let Some(said) = words(event) {
-                self.line(now, node, &format!("! {said}"));
-            }
+        if let Some(said) = words(event).filter(|_| self.on) {
+            self.line(now, node, &format!("! {said}"));
         }
     }
 

@@ -403,9 +403,9 @@ impl World {
     }
 
     /// Injects a control message as if `from` had sent it.
-    pub(crate) fn inject(&mut self, from: SocketAddr, to: &str, bytes: Vec<u8>) {
+    pub(crate) fn inject(&mut self, from: SocketAddr, to: &str, bytes: &[u8]) {
         let to = (address(to), CONTROL_PORT).into();
-        let parcel = Parcel::Control { from, to, bytes };
+        let parcel = Parcel::Control { from, to, bytes: bytes.to_vec() };
         self.later(Duration::from_millis(1), Happening::Arrival(Arrival(Box::new(parcel))));
     }
 }

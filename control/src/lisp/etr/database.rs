@@ -32,7 +32,7 @@ impl Mapping {
         let ttl = if empty {
             TEMPORARY_TTL
         } else {
-            Ttl::from_duration(self.configured.record_ttl.max(Duration::from_secs(60)))
+            Ttl::from_duration(self.configured.record_ttl.max(Duration::from_mins(1)))
         };
         MappingRecord {
             eid: self.configured.eid.into(),
@@ -112,7 +112,9 @@ impl Database {
             return vec![hole];
         }
         let ttl = records.iter().map(|r| r.ttl).min().filter(|_| all).unwrap_or(TEMPORARY_TTL);
-        records.iter_mut().for_each(|r| r.ttl = ttl);
+        for record in &mut records {
+            record.ttl = ttl;
+        }
         records
     }
 

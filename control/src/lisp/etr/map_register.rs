@@ -162,4 +162,4 @@ pub(super) const fn largest_message(ipv6: bool) -> usize {
 const KINDS: usize = 3;
 
 /// Registrations live three times as long unless the T bit is set (RFC 9301 §8.2).
-const DEFAULT_INTERVAL: Duration = Duration::from_secs(60);
+const DEFAULT_INTERVAL: Duration = Duration::from_mins(1);

@@ -341,7 +341,7 @@ pub struct RegistrationStatus {
 /// Until a Map-Register is repeated the first time; doubles each time (RFC 9301 §5.7).
 const FIRST_WAIT: Duration = Duration::from_secs(1);
 /// And at most (RFC 9301 §5.7).
-const LONGEST_WAIT: Duration = Duration::from_secs(60);
+const LONGEST_WAIT: Duration = Duration::from_mins(1);
 /// Unanswered Map-Registers until we say so.
 const TRIES_UNTIL_LOST: u32 = 3;
 /// Withdrawals sent; by then the Map-Server has timed the registration out.
@@ -359,4 +359,4 @@ const BURST_SPACING: Duration = Duration::from_millis(20);
 /// Between rounds while a Map-Server that does not acknowledge may have missed a change, and how
 /// long that is (RFC 9301 §8.2).
 const QUICK_INTERVAL: Duration = Duration::from_secs(20);
-const QUICK_PERIOD: Duration = Duration::from_secs(300);
+const QUICK_PERIOD: Duration = Duration::from_mins(5);

@@ -176,7 +176,7 @@ fn smr(eids: &[EidPrefix], local: &Local, random: &mut Random) -> MapRequest {
 }
 
 /// Who exchanged packets with us for less than that is told (RFC 9301 §6.1).
-const AUDIENCE: Duration = Duration::from_secs(60);
+const AUDIENCE: Duration = Duration::from_mins(1);
 /// Between two SMRs to one RLOC (RFC 9301 §6.1).
 const SPACING: Duration = Duration::from_secs(3);
 /// How long to wait for the Map-Servers to learn the change.

@@ -73,7 +73,7 @@ fn mapping(prefix: &str) -> DatabaseMapping {
     DatabaseMapping {
         eid: eid(prefix),
         rlocs: vec![through(1), through(2)],
-        record_ttl: Duration::from_secs(600),
+        record_ttl: Duration::from_mins(10),
         proxy_reply: None,
     }
 }
@@ -86,7 +86,7 @@ fn config(servers: &[&str], prefixes: &[&str]) -> config::Etr {
     config::Etr {
         map_servers: servers.iter().map(|s| server(s)).collect(),
         database: prefixes.iter().map(|p| mapping(p)).collect(),
-        register_interval: Duration::from_secs(60),
+        register_interval: Duration::from_mins(1),
         ..config::Etr::default()
     }
 }
