@@ -189,7 +189,7 @@ impl SuperPacket {
             && new.payload == flow.payload
             && new.size <= flow.size
             && flow.payload + self.bytes + new.size <= LARGEST
-            && self.joined.len() + 2 <= MOST_PACKETS
+            && self.joined.len() + 2 <= if flow.tcp { MOST_SEGMENTS } else { MOST_DATAGRAMS }
             && flow.continues(first, packet, header, self.joined.len() + 1);
         if !fits {
             flow.closed = true;
@@ -328,7 +328,9 @@ pub(in crate::tun) const LONGEST_HEADERS: usize = 40 + 60;
 /// What the length fields of IP can express.
 const LARGEST: usize = 65_535;
 /// Well below the kernel's limit of pieces in one write.
-const MOST_PACKETS: usize = 512;
+const MOST_SEGMENTS: usize = 512;
+/// `UDP_MAX_SEGMENTS` of older kernels, which refuse more.
+const MOST_DATAGRAMS: usize = 64;
 const SLOTS: usize = 512;
 const TCP_CHECKSUM: usize = 16;
 const UDP_CHECKSUM: usize = 6;

@@ -180,6 +180,13 @@ fn what_differs_or_was_lost_does_not_join() {
 }
 
 #[test]
+fn no_super_packet_has_more_datagrams_than_the_kernel_takes() {
+    let written = coalesce(&UDP6.burst(&vec![vec![1; 10]; 130]));
+    let packets: Vec<u64> = written.iter().map(|(v, octets)| v.packets(octets.len())).collect();
+    assert_eq!(packets, [64, 64, 2]);
+}
+
+#[test]
 fn two_devices_never_share_a_super_packet() {
     let packets = TCP4.burst(&[vec![1; 100], vec![2; 100]]);
     let buffer = packets.concat();
