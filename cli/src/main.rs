@@ -31,7 +31,7 @@ fn dispatch(weft: arguments::Weft) -> exit::Outcome {
     match weft.noun {
         Noun::Run(run) => run::run(&run, &global),
         Noun::Config(verb) => config::config(verb, &global),
-        Noun::Decode(decode) => decode::run(decode),
+        Noun::Decode(decode) => decode::run(&decode, &global),
         Noun::Lab(lab) => lab::run(lab),
         Noun::Ping(ping) => ping::ping(&ping, &global),
         Noun::Trace(trace) => trace::trace(&trace, &global),
