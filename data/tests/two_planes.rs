@@ -1,0 +1,262 @@
+//! Two planes with static mappings carry the traffic of real hosts. Needs root; each test makes
+//! its own network namespaces.
+
+mod lab;
+
+use std::net::{IpAddr, UdpSocket};
+use std::time::Duration;
+
+use lab::{A, B, HOST_B, Lab, impossible};
+use weft_data::tun::{HoldLimits, MssClamp, Options, SourceCheck, Upcall};
+use weft_fib::{DropReason, Encapsulation, Route};
+use weft_packet::addr::InstanceId;
+
+const ENCAPSULATIONS: [Encapsulation; 3] =
+    [Encapsulation::Lisp, Encapsulation::LispGpe, Encapsulation::VxlanGpe];
+
+#[test]
+fn every_encapsulation_carries_both_families_over_both() {
+    if impossible() {
+        return;
+    }
+    for encapsulation in ENCAPSULATIONS {
+        for ipv6_outer in [false, true] {
+            let lab = Lab::new(1400);
+            let [a, b] = lab.planes(encapsulation, ipv6_outer);
+            for address in HOST_B {
+                let answer = lab.ping(address);
+                // Two routers decremented it each way, and the tunnel is no hop of its own.
+                assert!(answer.contains("ttl=62"), "{answer}");
+                let arrived = lab.transfer(address, 8 << 20);
+                assert!(arrived, "{encapsulation} to {address}, IPv6 outside: {ipv6_outer}");
+            }
+            let (sent, got) = (a.tun.counters(), b.tun.counters());
+            assert!(sent.encapsulated.v4.packets > 5000 && sent.encapsulated.v6.packets > 5000);
+            assert!(got.decapsulated.v4.bytes > 8 << 20 && got.decapsulated.v6.bytes > 8 << 20);
+            assert!(got.deliveries < got.decapsulated.v4.packets, "flows were coalesced");
+        }
+    }
+}
+
+#[test]
+fn first_packets_wait_for_their_mapping() {
+    if impossible() {
+        return;
+    }
+    let lab = Lab::new(1400);
+    let mut a = lab.plane(A, false, 1500, Options::default());
+    let mut b = lab.plane(B, false, 1500, Options::default());
+    b.map(A, Encapsulation::Lisp, false);
+    a.route(B, Route::Resolve);
+    let (answers, punts) = std::thread::scope(|scope| {
+        let ping = scope.spawn(|| lab.run("ha", "ping -n -c 3 -i 0.2 -W 5 10.2.0.2"));
+        let punt = a.upcalls.recv_timeout(Duration::from_secs(20)).unwrap();
+        while a.tun.counters().waiting < 3 {
+            std::thread::yield_now();
+        }
+        a.map(B, Encapsulation::Lisp, false);
+        let more: Vec<Upcall> = a.upcalls.try_iter().collect();
+        (ping.join().unwrap().0, [vec![punt], more].concat())
+    });
+    assert!(answers.contains("3 received"), "none was lost: {answers}");
+    let expected = Upcall::Punt {
+        instance: InstanceId::DEFAULT,
+        source: "10.1.0.2".parse().unwrap(),
+        destination: "10.2.0.2".parse().unwrap(),
+    };
+    assert_eq!(punts, [expected], "asked once");
+    let counters = a.tun.counters();
+    assert_eq!((counters.held, counters.released, counters.waiting), (3, 3, 0));
+}
+
+#[test]
+fn packets_that_wait_in_vain_are_refused() {
+    if impossible() {
+        return;
+    }
+    let lab = Lab::new(1400);
+    let hold = HoldLimits { time: Duration::from_millis(50), ..HoldLimits::default() };
+    let mut a = lab.plane(A, false, 1500, Options { hold, ..Options::default() });
+    a.route(B, Route::Resolve);
+    for address in HOST_B {
+        let (said, _) = lab.run("ha", &format!("ping -n -c 1 -W 5 {address}"));
+        assert!(said.contains("nreachable"), "{said}");
+    }
+    assert_eq!(a.tun.counters().dropped(DropReason::HoldTimeout), 2);
+}
+
+#[test]
+fn refusals_tell_the_sender_why() {
+    if impossible() {
+        return;
+    }
+    let lab = Lab::new(1400);
+    let mut a = lab.plane(A, false, 1500, Options::default());
+    for (reason, v4, v6) in [
+        (DropReason::NegativeMapping, "Destination Net Unreachable", "No route"),
+        (DropReason::PolicyDenied, "Packet filtered", "Administratively prohibited"),
+    ] {
+        a.route(B, Route::Drop(reason));
+        a.tun.sample_drops(true);
+        for (address, words) in HOST_B.into_iter().zip([v4, v6]) {
+            let (said, _) = lab.run("ha", &format!("ping -n -c 1 -W 5 {address}"));
+            assert!(said.contains(words), "{said}");
+        }
+        assert_eq!(a.tun.counters().dropped(reason), 2);
+        // The kernel's own multicast may be among them.
+        let samples = a.tun.drops().into_iter().filter(|sample| sample.reason == reason);
+        let versions: Vec<u8> = samples.map(|sample| sample.head[0] >> 4).collect();
+        assert_eq!(versions, [4, 6]);
+    }
+}
+
+#[test]
+fn too_big_packets_are_reported_or_fragmented() {
+    if impossible() {
+        return;
+    }
+    let lab = Lab::new(1500);
+    let [a, _b] = lab.planes(Encapsulation::Lisp, false);
+    lab.ping(HOST_B[0]);
+    let (said, _) = lab.run("ha", "ping -n -c 1 -W 5 -M do -s 1472 10.2.0.2");
+    assert!(said.contains("mtu = 1464") || said.contains("mtu=1464"), "{said}");
+    let (said, _) = lab.run("ha", "ping -n -c 1 -W 5 -M do -s 1452 fd00:2::2");
+    assert!(said.contains("mtu = 1464") || said.contains("mtu=1464"), "{said}");
+    assert_eq!(a.tun.counters().dropped(DropReason::TooBig), 2);
+    let (said, answered) = lab.run("ha", "ping -n -c 1 -W 5 -M dont -s 1472 10.2.0.2");
+    assert!(answered, "fragmented: {said}");
+    for address in HOST_B {
+        assert!(lab.transfer(address, 4 << 20), "TCP learns the size too");
+    }
+}
+
+#[test]
+fn a_small_path_mtu_is_learnt_by_all() {
+    if impossible() {
+        return;
+    }
+    for (ipv6_outer, inner) in [(false, 1264), (true, 1244)] {
+        let lab = Lab::new(1400);
+        let mut a = lab.plane(A, ipv6_outer, 1500, Options::default());
+        let mut b = lab.plane(B, ipv6_outer, 1500, Options::default());
+        a.map(B, Encapsulation::Lisp, ipv6_outer);
+        b.map(A, Encapsulation::Lisp, ipv6_outer);
+        lab.ping(HOST_B[0]);
+        // The table says 1500, the kernel knows better.
+        lab.ip("xa", "link set u0 mtu 1300");
+        let (said, _) = lab.run("ha", "ping -n -c 1 -W 5 -M do -s 1350 10.2.0.2");
+        let upcall = a.upcalls.recv_timeout(Duration::from_secs(20)).unwrap();
+        let rloc: IpAddr = if ipv6_outer { "2001:db8::2" } else { "192.0.2.2" }.parse().unwrap();
+        assert_eq!(upcall, Upcall::PathMtu { rloc, mtu: 1300 });
+        assert!(
+            said.contains(&format!("mtu = {inner}")) || said.contains(&format!("mtu={inner}")),
+            "{said}"
+        );
+        assert!(lab.transfer(HOST_B[0], 4 << 20), "and TCP adapts");
+    }
+}
+
+#[test]
+fn an_mss_clamp_spares_tcp_the_discovery() {
+    if impossible() {
+        return;
+    }
+    let lab = Lab::new(1500);
+    let [a, b] = lab.planes(Encapsulation::Lisp, false);
+    for plane in [&a, &b] {
+        plane.tun.set_options(Options { mss_clamp: MssClamp::Auto, ..Options::default() });
+    }
+    for address in HOST_B {
+        lab.ping(address);
+        assert!(lab.transfer(address, 4 << 20));
+    }
+    assert_eq!(a.tun.counters().dropped(DropReason::TooBig), 0);
+}
+
+#[test]
+fn an_underlay_without_offloads_still_carries_everything() {
+    if impossible() {
+        return;
+    }
+    let lab = Lab::new(1400);
+    let [_a, _b] = lab.planes(Encapsulation::Lisp, false);
+    let (said, done) = lab.run("xa", "ethtool -K u0 tx off");
+    if !done {
+        println!("skipped: {said}");
+        return;
+    }
+    for address in HOST_B {
+        lab.ping(address);
+        assert!(lab.transfer(address, 4 << 20));
+    }
+}
+
+#[test]
+fn strangers_and_garbage_are_dropped_and_counted() {
+    if impossible() {
+        return;
+    }
+    let lab = Lab::new(1400);
+    let [_a, b] = lab.planes(Encapsulation::Lisp, false);
+    let check = Options { source_check: SourceCheck::Strict, ..Options::default() };
+    b.tun.set_options(check);
+    lab.ping(HOST_B[0]);
+    let inner = |source: [u8; 4], destination: [u8; 4]| {
+        let mut packet = vec![0x45, 0, 0, 20, 0, 0, 0, 0, 9, 17, 0, 0];
+        packet.extend([source, destination].concat());
+        packet
+    };
+    let lisp = |head: [u8; 8], packet: Vec<u8>| [head.to_vec(), packet].concat();
+    let good = inner([10, 1, 0, 9], [10, 2, 0, 2]);
+    let sent = [
+        (4341, vec![], None),
+        (4341, vec![1, 2, 3], Some(DropReason::BadHeader)),
+        (4341, lisp([0; 8], vec![0x45]), Some(DropReason::Malformed)),
+        (4341, lisp([8, 0, 0, 0, 0, 0, 7, 0], good.clone()), Some(DropReason::UnknownInstance)),
+        (
+            4341,
+            lisp([8, 0, 0, 0, 255, 255, 255, 0], good.clone()),
+            Some(DropReason::UnexpectedControl),
+        ),
+        (4341, lisp([0; 8], inner([10, 1, 0, 9], [10, 9, 0, 2])), Some(DropReason::NotLocalEid)),
+        (4341, lisp([0; 8], inner([10, 7, 0, 9], [10, 2, 0, 2])), Some(DropReason::SourceRejected)),
+        (4341, lisp([0; 8], inner([10, 1, 0, 9], [224, 0, 0, 1])), Some(DropReason::Multicast)),
+        (4341, lisp([0; 8], vec![0x90; 30]), Some(DropReason::UnknownProtocol)),
+        (4790, lisp([8, 0, 0, 0, 0, 0, 0, 0], good), Some(DropReason::UnknownProtocol)),
+    ];
+    lab.within("xa", || {
+        let socket = UdpSocket::bind("192.0.2.1:0").unwrap();
+        for (port, octets, _) in &sent {
+            socket.send_to(octets, ("192.0.2.2", *port)).unwrap();
+        }
+    });
+    lab.ping(HOST_B[0]);
+    let counters = b.tun.counters();
+    for (_, octets, reason) in sent.iter().filter(|(.., reason)| reason.is_some()) {
+        let reason = reason.unwrap();
+        let times = sent.iter().filter(|(.., other)| *other == Some(reason)).count();
+        assert!(counters.dropped(reason) >= times as u64, "{reason}: {octets:02x?}");
+    }
+}
+
+#[test]
+fn instances_come_and_go_while_others_carry_traffic() {
+    if impossible() {
+        return;
+    }
+    let lab = Lab::new(1400);
+    let [a, _b] = lab.planes(Encapsulation::Lisp, false);
+    lab.ping(HOST_B[0]);
+    let seven = InstanceId::new(7).unwrap();
+    lab.within("xa", || a.tun.add_instance(seven, "weft7").unwrap());
+    assert!(lab.within("xa", || a.tun.add_instance(seven, "weft8").is_err()));
+    let devices = [(InstanceId::DEFAULT, "weft0".to_owned()), (seven, "weft7".to_owned())];
+    assert_eq!(a.tun.devices(), devices);
+    assert!(lab.run("xa", "ip link show weft7").1);
+    assert!(a.tun.remove_instance(seven));
+    assert!(!a.tun.remove_instance(seven));
+    assert!(!lab.run("xa", "ip link show weft7").1, "gone when the call returns");
+    assert!(lab.transfer(HOST_B[0], 1 << 20));
+    a.tun.stop();
+    assert!(!lab.run("xa", "ip link show weft0").1);
+}
