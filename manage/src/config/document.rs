@@ -59,7 +59,7 @@ pub(super) fn read(path: &Path, report: &mut Report) -> Node {
 
 /// Parses one text as if it were a file.
 pub(super) fn parse(name: &str, text: &str, report: &mut Report) -> Node {
-    let source = Arc::new(Source { name: name.to_owned(), text: text.to_owned() });
+    let source = Arc::new(Source::new(name.to_owned(), text.to_owned()));
     let (table, errors) = DeTable::parse_recoverable(&source.text);
     for error in errors {
         let span = error.span().unwrap_or(0..0);

@@ -5,6 +5,7 @@
 
 mod diff;
 mod document;
+mod mask;
 mod read;
 mod reference;
 mod report;
@@ -30,22 +31,24 @@ pub fn load(path: &Path, names: &mut UplinkNames) -> Result<Config, Report> {
     config.ok_or(report)
 }
 
-/// Reads a configuration file and says everything that can be said of it. The configuration is
-/// there unless something was an error.
+/// Reads a configuration file and says everything that can be said of it, on this machine: of
+/// interfaces it does not have, too. The configuration is there unless something was an error.
 pub fn check(path: &Path, names: &mut UplinkNames) -> (Option<Config>, Report) {
     let mut report = Report::default();
     let root = document::read(path, &mut report);
     let folder = path.parent().unwrap_or(Path::new("."));
-    let config = read::read(&root, folder, names, &mut report);
+    let present = read::present_interfaces();
+    let config = read::read(&root, folder, present.as_deref(), names, &mut report);
     report.sort();
     (config.filter(|_| report.errors() == 0), report)
 }
 
-/// As [`check`], of a text; secrets in files are looked for in the working folder.
+/// As [`check`], of a text and apart from any machine; secrets in files are looked for in the
+/// working folder.
 pub fn check_text(name: &str, text: &str, names: &mut UplinkNames) -> (Option<Config>, Report) {
     let mut report = Report::default();
     let root = document::parse(name, text, &mut report);
-    let config = read::read(&root, Path::new("."), names, &mut report);
+    let config = read::read(&root, Path::new("."), None, names, &mut report);
     report.sort();
     (config.filter(|_| report.errors() == 0), report)
 }

@@ -6,6 +6,8 @@ use std::sync::Arc;
 
 use annotate_snippets::{AnnotationKind, Group, Level, Renderer, Snippet};
 
+use super::mask::masked;
+
 /// A file that was read.
 #[derive(Debug, PartialEq, Eq)]
 pub struct Source {
@@ -13,6 +15,16 @@ pub struct Source {
     pub name: String,
     /// What it holds.
     pub text: String,
+    /// The same with secrets covered.
+    shown: String,
+}
+
+impl Source {
+    /// A file called `name` that holds `text`.
+    pub fn new(name: String, text: String) -> Self {
+        let shown = masked(&text);
+        Self { name, text, shown }
+    }
 }
 
 /// A place in a file.
@@ -143,7 +155,7 @@ fn render(problem: &Problem, renderer: &Renderer) -> String {
         if !label.is_empty() {
             annotation = annotation.label(label.as_str());
         }
-        let snippet = Snippet::source(place.source.text.as_str())
+        let snippet = Snippet::source(place.source.shown.as_str())
             .path(place.source.name.as_str())
             .annotation(annotation);
         group = group.element(snippet);

@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use weft_packet::addr::InstanceId;
 
 use super::Names;
+use super::interfaces::Interfaces;
 use crate::config::report::{Place, Problem, Report, Severity};
 use crate::config::resolved::Instance;
 use crate::config::section::{Section, nearest, parse_text};
@@ -13,26 +14,24 @@ use crate::config::section::{Section, nearest, parse_text};
 pub(in crate::config) struct Instances {
     names: Names<Instance>,
     numbered: BTreeMap<InstanceId, ()>,
+    interfaces: Interfaces,
 }
 
 impl Instances {
     pub(super) fn read(top: &mut Section<'_>, report: &mut Report) -> Self {
-        let mut instances = Self { names: Names::new(), numbered: BTreeMap::new() };
+        let mut instances = Self {
+            names: Names::new(),
+            numbered: BTreeMap::new(),
+            interfaces: Interfaces::default(),
+        };
         let Some(mut all) = top.section("vpn", report) else { return instances };
-        let mut interfaces: BTreeMap<String, Place> = BTreeMap::new();
         for (name, section) in all.named(report) {
-            instances.add(name, section, &mut interfaces, report);
+            instances.add(name, section, report);
         }
         instances
     }
 
-    fn add(
-        &mut self,
-        name: &str,
-        mut section: Section<'_>,
-        taken: &mut BTreeMap<String, Place>,
-        report: &mut Report,
-    ) {
+    fn add(&mut self, name: &str, mut section: Section<'_>, report: &mut Report) {
         let id = section.number::<u32>("instance-id", 0..=0xff_fffe, report);
         let interfaces = section.list("interfaces", report, parse_text);
         if section.take("instance-id").is_none() {
@@ -41,7 +40,7 @@ impl Instances {
         let place = section.place().clone();
         section.finish(report);
         for (interface, here) in &interfaces {
-            if let Some(before) = taken.insert(interface.clone(), here.clone()) {
+            if let Some(before) = self.interfaces.note(interface, here) {
                 report.push(Problem {
                     severity: Severity::Error,
                     message: format!("interface `{interface}` is in two VPNs"),
@@ -84,6 +83,11 @@ impl Instances {
     /// Notes that something is in `instance`, so that it is served even without a `[vpn]`.
     pub(super) fn note(&mut self, instance: InstanceId) {
         self.numbered.insert(instance, ());
+    }
+
+    /// The host-facing interfaces that are named.
+    pub(super) fn interfaces(&self) -> &Interfaces {
+        &self.interfaces
     }
 
     /// All instances, the default one first.

@@ -7,6 +7,7 @@ use weft_control::lisp::config::{Place as RlocPlace, Rloc};
 use weft_fib::UplinkId;
 
 use super::Names;
+use super::interfaces::Interfaces;
 use crate::config::document::Node;
 use crate::config::report::{Place, Report};
 use crate::config::resolved::{Uplink, UplinkNames, UplinkPlace};
@@ -16,6 +17,7 @@ use crate::config::section::{Section, list, nearest, parse_ip};
 pub(in crate::config) struct Locators {
     sets: Names<Vec<Rloc>>,
     uplinks: BTreeMap<UplinkId, Uplink>,
+    interfaces: Interfaces,
 }
 
 impl Locators {
@@ -24,7 +26,11 @@ impl Locators {
         names: &mut UplinkNames,
         report: &mut Report,
     ) -> Self {
-        let mut locators = Self { sets: Names::new(), uplinks: BTreeMap::new() };
+        let mut locators = Self {
+            sets: Names::new(),
+            uplinks: BTreeMap::new(),
+            interfaces: Interfaces::default(),
+        };
         let Some(mut all) = top.section("locator-set", report) else { return locators };
         for (name, mut section) in all.named(report) {
             let place = section.place().clone();
@@ -68,6 +74,7 @@ impl Locators {
     ) -> Option<Rloc> {
         let mut section = Section::new(node, "rlocs", report)?;
         let interface = section.text("interface", report).map(str::to_owned);
+        let written = section.take("interface").map(|node| &node.place);
         let address = section.parsed("address", report, parse_ip);
         let families = [("any", None), ("ipv4", Some(false)), ("ipv6", Some(true))];
         let ipv6 = section.choice("family", &families, report).flatten();
@@ -80,6 +87,7 @@ impl Locators {
         section.finish(report);
         let place = match (interface, address) {
             (Some(name), None) => {
+                self.interfaces.note(&name, written.unwrap_or(&node.place));
                 let place = UplinkPlace::Interface { name, ipv6 };
                 RlocPlace::Uplink(self.uplink(place, priority, weight, names, &node.place, report)?)
             }
@@ -135,6 +143,11 @@ impl Locators {
         let message = format!("no locator-set is called `{name}`");
         report.error_with_help(place, message, "referenced here", Some(help));
         Vec::new()
+    }
+
+    /// The interfaces that are named.
+    pub(super) fn interfaces(&self) -> &Interfaces {
+        &self.interfaces
     }
 
     pub(super) fn into_uplinks(self) -> Vec<Uplink> {

@@ -3,6 +3,7 @@
 mod data_plane;
 mod etr;
 mod instances;
+mod interfaces;
 mod itr;
 mod locators;
 mod map_server;
@@ -33,28 +34,35 @@ pub(super) struct Reading<'r> {
     pub(super) locators: Locators,
 }
 
-/// Reads everything. `None` when there were errors; they are in the report.
+pub(super) use interfaces::present as present_interfaces;
+
+/// Reads everything. `None` when there were errors; they are in the report. `present`: the
+/// interfaces of this machine, where they are known.
 pub(super) fn read(
     root: &Node,
     folder: &Path,
+    present: Option<&[String]>,
     names: &mut UplinkNames,
     report: &mut Report,
 ) -> Option<Config> {
     let mut top = Section::new(root, "", report)?;
-    let node = node::node(&mut top, report);
+    let (node, xtr_id, site_id) = node::node(&mut top, report);
     let log = node::log(&mut top, report);
     let management = node::management(&mut top, report);
     let (data_plane, encapsulation) = data_plane::data_plane(&mut top, report);
     let instances = Instances::read(&mut top, report);
     let locators = Locators::read(&mut top, names, report);
     let mut reading = Reading { report, folder, instances, locators };
-    let identity = node::identity(&mut top, &node.name, reading.report);
     let itr = itr::itr(&mut top, &mut reading, names);
     let etr = etr::etr(&mut top, &mut reading, names);
     let (map_server, listen_ms) = map_server::map_server(&mut top, &mut reading, names);
     let (map_resolver, listen_mr) = map_server::map_resolver(&mut top, &mut reading);
     check_roles(&top, &itr, &etr, &map_server, &map_resolver, reading.report);
     let Reading { report, instances, locators, .. } = reading;
+    if let Some(present) = present {
+        locators.interfaces().check(present, report);
+        instances.interfaces().check(present, report);
+    }
     top.finish(report);
     let mut control_listen = listen_ms;
     control_listen.extend(listen_mr);
@@ -67,8 +75,8 @@ pub(super) fn read(
         uplinks: locators.into_uplinks(),
         data_plane,
         lisp: lisp::Config {
-            xtr_id: identity.0,
-            site_id: identity.1,
+            xtr_id,
+            site_id,
             instances: instances.iter().map(|i| i.id).collect(),
             encapsulation: encapsulation.unwrap_or(Encapsulation::Lisp),
             itr,

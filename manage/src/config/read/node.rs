@@ -9,30 +9,19 @@ use crate::config::report::Report;
 use crate::config::resolved::{Log, LogFormat, Management, Node};
 use crate::config::section::{Section, parse_text};
 
-pub(super) fn node(top: &mut Section<'_>, report: &mut Report) -> Node {
-    let name = top.section("node", report).and_then(|mut section| {
-        let name = section.text("name", report).map(str::to_owned);
-        section.take("site-id");
-        section.take("xtr-id");
+/// The node, and its xTR-ID and Site-ID: configured, or stable ones made from the machine and the
+/// name.
+pub(super) fn node(top: &mut Section<'_>, report: &mut Report) -> (Node, XtrId, SiteId) {
+    let (mut name, mut site, mut xtr) = (None, None, None);
+    if let Some(mut section) = top.section("node", report) {
+        name = section.text("name", report).map(str::to_owned);
+        site = section.number::<u64>("site-id", 0..=i64::MAX, report);
+        xtr = section.parsed("xtr-id", report, parse_xtr_id).flatten();
         section.finish(report);
-        name
-    });
-    Node { name: name.unwrap_or_else(host_name) }
-}
-
-/// The xTR-ID and Site-ID: configured, or stable ones made from the machine and the name.
-pub(super) fn identity(
-    top: &mut Section<'_>,
-    name: &str,
-    report: &mut Report,
-) -> (XtrId, SiteId) {
-    let stable = || XtrId(stable_id(name));
-    let Some(mut section) = top.section("node", report) else {
-        return (stable(), SiteId::default());
-    };
-    let site = section.number::<u64>("site-id", 0..=i64::MAX, report).unwrap_or_default();
-    let xtr = section.parsed("xtr-id", report, parse_xtr_id).flatten();
-    (xtr.unwrap_or_else(stable), SiteId(site))
+    }
+    let name = name.unwrap_or_else(host_name);
+    let xtr = xtr.unwrap_or_else(|| XtrId(stable_id(&name)));
+    (Node { name }, xtr, SiteId(site.unwrap_or_default()))
 }
 
 /// 32 hexadecimal digits; `auto` is `None`.
