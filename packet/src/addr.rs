@@ -61,8 +61,7 @@ impl Prefix {
 
     /// True when `address` lies in the prefix.
     pub fn contains(self, address: IpAddr) -> bool {
-        Self::new(address, self.length) == Some(self)
-            && address.is_ipv6() == self.address.is_ipv6()
+        Self::new(address, self.length) == Some(self) && address.is_ipv6() == self.address.is_ipv6()
     }
 
     /// True when every address of `other` lies in the prefix (a prefix covers itself).
@@ -247,8 +246,10 @@ pub struct Mac(pub [u8; 6]);
 
 impl fmt::Display for Mac {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let [a, b, c, d, e, g] = self.0;
-        write!(f, "{a:02x}:{b:02x}:{c:02x}:{d:02x}:{e:02x}:{g:02x}")
+        for (position, octet) in self.0.iter().enumerate() {
+            write!(f, "{}{octet:02x}", if position == 0 { "" } else { ":" })?;
+        }
+        Ok(())
     }
 }
 

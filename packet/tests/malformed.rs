@@ -3,7 +3,7 @@
 mod vector;
 
 use vector::{Vector, ours};
-use weft_packet::lisp::{Address, Message};
+use weft_packet::lisp::{Address, MapNotify, Message};
 use weft_packet::wire::{Error, Wire};
 
 #[test]
@@ -123,6 +123,49 @@ fn octets_behind_a_message_are_counted() {
     let request = ours("golden.json").remove(0).bytes();
     let (message, rest) = Message::decode(&[&request[..], &[1, 2, 3]].concat()).unwrap();
     assert_eq!((message.to_bytes(), rest), (request, 3));
+}
+
+#[test]
+fn ids_behind_a_notify_need_no_flag() {
+    let vectors = ours("golden.json");
+    let mut notify = vectors.iter().find(|v| v.id == "mntf-I").expect("golden").bytes();
+    notify[0] &= 0xf0;
+    let (message, rest) = Message::decode(&notify).unwrap();
+    assert!(matches!(message, Message::MapNotify(MapNotify { xtr: Some(_), .. })));
+    assert_eq!(rest, 0);
+    // One octet less is no xTR-ID and Site-ID, but something to be ignored.
+    let (message, rest) = Message::decode(&notify[..notify.len() - 1]).unwrap();
+    assert!(matches!(message, Message::MapNotify(MapNotify { xtr: None, .. })));
+    assert_eq!(rest, 23);
+}
+
+#[test]
+fn mask_is_held_against_the_innermost_address() {
+    let request = |mask: u8, eid: &str| {
+        let text = format!("10000001112233445566778800000001c633640700{mask:02x}{eid}");
+        let bytes = hex::decode(text).unwrap();
+        Message::from_bytes(&bytes).map(|_| ())
+    };
+    let refused = |mask: u64| Err(Error::Invalid("EID mask-len", mask));
+    let in_instance = "400300000200000a000000070001cb007109";
+    assert_eq!(request(32, in_instance), Ok(()));
+    assert_eq!(request(33, in_instance), refused(33));
+    assert_eq!(request(49, "400502005e100001"), refused(49));
+    assert_eq!(request(40, "00116965746600"), Ok(()), "the NUL counts");
+    assert_eq!(request(41, "00116965746600"), refused(41));
+    // (S,G) and source/destination pairs carry masks of their own.
+    let pair = |source: u8| format!("400300000c0000100000{source:02x}100001c00002000001cb000000");
+    assert_eq!(request(255, &pair(24)), Ok(()));
+    assert_eq!(request(0, &pair(33)), Err(Error::Invalid("Source mask-len", 33)));
+}
+
+#[test]
+fn ends_of_two_families_travel_as_ipv6() {
+    let Ok(Message::Encapsulated(mut ecm)) = Message::from_bytes(&ecm()) else { panic!() };
+    ecm.destination = "[2001:db8::9]:4342".parse().unwrap();
+    let Ok(Message::Encapsulated(again)) = Message::from_bytes(&ecm.to_bytes()) else { panic!() };
+    assert_eq!(again.source, "[::ffff:192.0.2.10]:61000".parse().unwrap());
+    assert_eq!(again.destination, ecm.destination);
 }
 
 #[test]

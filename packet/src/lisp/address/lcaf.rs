@@ -195,8 +195,11 @@ impl Lcaf {
 
     /// The OUI of a vendor's format here or in an address inside.
     pub(super) fn vendor(&self) -> Option<u32> {
-        if let Self::Vendor { oui, .. } = self {
-            return Some(*oui);
+        match self {
+            Self::Vendor { oui, .. } => return Some(*oui),
+            // The most frequent by far; spares it the list of addresses.
+            Self::InstanceId { address: Address::Ip(_) | Address::Mac(..), .. } => return None,
+            _ => {}
         }
         self.inner().into_iter().find_map(|address| match address {
             Address::Lcaf(lcaf) => lcaf.vendor(),
