@@ -232,6 +232,7 @@ impl<K: Ord + Clone + Hash> Timers<K> {
     }
 
     /// The first deadline.
+    #[expect(clippy::should_implement_trait, reason = "it only looks, and is no iterator")]
     pub fn next(&mut self) -> Option<Instant> {
         self.settle();
         self.queue.peek().map(|e| e.0.0)
@@ -277,7 +278,7 @@ impl Random {
 
     /// A random number below `bound`; 0 for `bound` 0.
     pub fn below(&mut self, bound: u64) -> u64 {
-        if bound == 0 { 0 } else { (u128::from(self.u64()) * u128::from(bound) >> 64) as u64 }
+        if bound == 0 { 0 } else { ((u128::from(self.u64()) * u128::from(bound)) >> 64) as u64 }
     }
 
     /// `d` give or take up to `percent` of it.
@@ -314,6 +315,7 @@ impl ChaCha {
         value
     }
 
+    #[expect(clippy::cast_possible_truncation, reason = "the counter's halves are two words")]
     fn refill(&mut self) {
         let [k0, k1, k2, k3, k4, k5, k6, k7] = self.key;
         let (low, high) = (self.counter as u32, (self.counter >> 32) as u32);
@@ -340,6 +342,7 @@ impl ChaCha {
     }
 }
 
+#[expect(clippy::many_single_char_names, reason = "the names of RFC 8439")]
 fn quarter_round(s: &mut [u32; 16], a: usize, b: usize, c: usize, d: usize) {
     for (left, right) in [(16, 12), (8, 7)] {
         s[a] = s[a].wrapping_add(s[b]);

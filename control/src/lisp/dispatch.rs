@@ -3,7 +3,9 @@
 use std::net::SocketAddr;
 use std::time::Duration;
 use weft_packet::addr::EidPrefix;
-use weft_packet::lisp::{Encapsulated, MapNotify, MapReply, MapRequest, Message, NotifyKind};
+use weft_packet::lisp::{
+    Encapsulated, MapNotify, MapRegister, MapReply, MapRequest, Message, NotifyKind,
+};
 
 use super::Lisp;
 use super::etr::Question;
@@ -23,10 +25,7 @@ impl Lisp {
         let taken = match message {
             Message::MapRequest(request) => self.map_request(now, datagram, &request, out),
             Message::MapReply(reply) => self.map_reply(now, datagram, reply, out),
-            Message::MapRegister(register) => match &mut self.map_server {
-                Some(server) => Ok(server.register(now, datagram, register, out)),
-                None => Err(Refusal::NotForUs),
-            },
+            Message::MapRegister(register) => self.map_register(now, datagram, register, out),
             Message::MapNotify(notify) => self.map_notify(now, datagram, &notify, out),
             Message::Encapsulated(ecm) => self.encapsulated(now, datagram, &ecm, out),
             Message::MapReferral(_) | Message::Info(_) | Message::Extension { .. } => {
@@ -72,6 +71,18 @@ impl Lisp {
         if !self.prober.reply(now, datagram, &reply, out) {
             itr.reply(now, datagram, reply, self.uplinks.effective(), out);
         }
+        Ok(())
+    }
+
+    fn map_register(
+        &mut self,
+        now: Instant,
+        datagram: Datagram<'_>,
+        register: MapRegister,
+        out: &mut Actions,
+    ) -> Result<(), Refusal> {
+        let server = self.map_server.as_mut().ok_or(Refusal::NotForUs)?;
+        server.register(now, datagram, register, out);
         Ok(())
     }
 

@@ -7,7 +7,6 @@ use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 use weft_control::engine::{Datagram, Instant, Random};
 use weft_control::lisp::etr::Progress;
-use weft_control::lisp::event::Event;
 use weft_packet::addr::{EidPrefix, InstanceId};
 use weft_packet::lisp::CONTROL_PORT;
 
@@ -334,8 +333,10 @@ impl World {
     fn apply(&mut self, id: NodeId, effects: Effects) {
         for effect in effects {
             match effect {
-                Effect::Sent(parcel) => self.dispatch(id, parcel),
-                Effect::Told(event) => self.event(id, &event),
+                Effect::Sent(parcel) => self.dispatch(id, &parcel),
+                Effect::Told(event) => {
+                    self.transcript.event(self.now, &self.nodes[id.0].name, &event);
+                }
                 Effect::Ended(packet, fate) => self.end(id, packet, fate),
             }
         }
@@ -345,12 +346,8 @@ impl World {
         self.reschedule(id);
     }
 
-    fn event(&mut self, id: NodeId, event: &Event) {
-        self.transcript.event(self.now, &self.nodes[id.0].name, event);
-    }
-
-    fn dispatch(&mut self, id: NodeId, parcel: Parcel) {
-        self.laws.sent(self.now, id, &parcel);
+    fn dispatch(&mut self, id: NodeId, parcel: &Parcel) {
+        self.laws.sent(self.now, id, parcel);
         let (from, to) = parcel.ends();
         let up = self.nodes[id.0].reachable_at(from);
         let mut journeys = self.network.journeys(from, to, &mut self.random);
@@ -361,7 +358,7 @@ impl World {
             let receiver = self.owners.get(&to).map(|id| self.nodes[id.0].name.as_str());
             let receiver = receiver.map_or_else(|| to.to_string(), ToOwned::to_owned);
             let sender = self.nodes[id.0].name.clone();
-            self.transcript.parcel(self.now, &sender, &receiver, &parcel, journeys.len());
+            self.transcript.parcel(self.now, &sender, &receiver, parcel, journeys.len());
         }
         for journey in journeys {
             self.later(journey, Happening::Arrival(Arrival(Box::new(parcel.clone()))));

@@ -171,7 +171,7 @@ impl Etr {
     ) {
         self.received(datagram.from, || Message::MapNotify(notify.clone()), out);
         let start = out.0.len();
-        if let Err(reason) = self.notified(now, datagram, notify, out) {
+        if let Err(reason) = self.notified(now, datagram, notify, local, out) {
             let eid = notify.records.iter().find_map(|r| r.eid.prefix());
             out.notify(Event::Refused {
                 kind: "map-notify",
@@ -190,6 +190,7 @@ impl Etr {
         now: Instant,
         datagram: Datagram<'_>,
         notify: &MapNotify,
+        local: &Local,
         out: &mut Actions,
     ) -> Result<(), Refusal> {
         let from = datagram.from.ip();
@@ -203,8 +204,7 @@ impl Etr {
         auth::verify(datagram.bytes, Purpose::MapNotify, server.key.expose())
             .map_err(|_| Refusal::WrongKey)?;
         if !registration.acknowledge(now, notify.nonce, out) {
-            let way = super::local::Way { from: Some(datagram.to), uplink: None };
-            registration.registrant.send_ack(notify, way, out);
+            registration.registrant.send_ack(notify, local.way_from(datagram.to), out);
         }
         Ok(())
     }

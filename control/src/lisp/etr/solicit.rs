@@ -73,12 +73,14 @@ impl Solicitor {
         self.held_until = None;
     }
 
-    /// An ITR asks because of an SMR: it has been told.
+    /// An ITR asks because of an SMR: it has been told, if we told it.
     pub(super) fn invoked(&mut self, request: &MapRequest) {
         for rloc in request.itr_rlocs.iter().filter_map(Address::ip) {
             let Some(pending) = self.pending.get_mut(&rloc) else { continue };
             for asked in request.eids.iter().filter_map(|e| e.eid.prefix()) {
-                pending.retain(|eid, _| !eid.covers(asked) && !asked.covers(*eid));
+                pending.retain(|eid, left| {
+                    *left == REPEATS || !eid.covers(asked) && !asked.covers(*eid)
+                });
             }
         }
     }
