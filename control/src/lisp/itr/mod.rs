@@ -26,7 +26,7 @@ use std::time::Duration;
 
 use weft_fib::{Change, Encapsulation, GroupId, Route, Source};
 use weft_packet::addr::{EidPrefix, InstanceId, Nonce, Prefix};
-use weft_packet::lisp::{MapRequest, Message};
+use weft_packet::lisp::{Address, Eid, MapRequest, Message};
 
 use super::config;
 use super::event::{Event, Refusal};
@@ -153,10 +153,15 @@ impl Itr {
         local: &Local,
         out: &mut Actions,
     ) {
-        let eids: Vec<_> = request.eids.iter().take(SMR_RECORDS).map(|r| r.eid.prefix()).collect();
         self.came(from, || Message::MapRequest(request.clone()), out);
-        let targets: BTreeSet<_> =
-            eids.into_iter().flatten().flat_map(|eid| self.concerned(eid)).collect();
+        let eids = request.eids.iter().take(SMR_RECORDS).filter_map(|r| r.eid.prefix());
+        let mut targets: BTreeSet<_> = eids.flat_map(|eid| self.concerned(eid)).collect();
+        // OpenOverlayRouter names what changed as the source, and our EID as the record.
+        if targets.is_empty()
+            && let Some(source) = host(&request.source_eid)
+        {
+            targets.extend(self.concerned(source));
+        }
         if targets.is_empty() {
             self.counters.smr_ignored += 1;
         }
@@ -266,6 +271,12 @@ impl Itr {
         self.cache.update(eid, |e| e.asked = Some(now));
         true
     }
+}
+
+/// An EID without a mask, as the prefix it is alone in.
+fn host(address: &Address) -> Option<EidPrefix> {
+    let mask_len = if address.ip()?.is_ipv6() { 128 } else { 32 };
+    Eid { address: address.clone(), mask_len }.prefix()
 }
 
 /// EID-records of an SMR looked at, and mappings asked for because of one of them.

@@ -44,6 +44,25 @@ fn a_solicitation_about_nothing_cached_is_ignored() {
     assert_eq!(story.itr.counters().smr_ignored, 2);
 }
 
+/// OpenOverlayRouter puts what changed into the source EID, and our own prefix into the record.
+#[test]
+fn a_solicitation_that_names_the_change_as_its_source_is_understood() {
+    let mut story = with_mapping();
+    let request = MapRequest {
+        smr: true,
+        source_eid: Address::Ip(ip("10.1.0.0")),
+        itr_rlocs: vec![Address::Ip(ip("203.0.113.66"))],
+        eids: vec![RequestedEid { subscribe: false, eid: eid("10.99.0.0/16").into() }],
+        ..MapRequest::default()
+    };
+    story.itr.smr(story.now, datagram(), &request, &story.local, &mut story.out);
+    story.absorb();
+    let asked = story.last();
+    assert_eq!((asked.to, asked.eid), (ip(MR1), eid("10.1.0.0/32")));
+    story.answer(&asked, &[site("10.1.0.0/16", 15, &["203.0.113.2"])]);
+    assert_eq!(story.rlocs("10.1.2.3"), ["203.0.113.2"]);
+}
+
 #[test]
 fn solicitations_are_answered_once_in_three_seconds_and_the_last_one_counts() {
     let mut story = with_mapping();
