@@ -4,7 +4,7 @@
 //! its life, a nonce used twice, a registration that was acknowledged and is gone.
 
 use std::time::Duration;
-use weft_control::lisp::config::Resolve;
+use weft_control::lisp::config::{Config, Resolve};
 use weft_control::lisp::etr::Progress;
 use weft_packet::addr::InstanceId;
 
@@ -57,7 +57,7 @@ impl Places {
         let random = &mut self.world.random;
         let site = self.sites[pick(random.below(SITES))];
         let server = self.servers[pick(random.below(2))];
-        let (kind, after) = (random.below(8), pick(random.below(6)));
+        let (kind, after) = (random.below(11), pick(random.below(6)));
         let uplink = pick(random.below(2));
         let rloc = self.world.node(site).addresses[uplink];
         match kind {
@@ -71,8 +71,17 @@ impl Places {
                 self.world.cut(Cut::to(at), &format!("nothing gets to {at}"));
             }
             6 => self.world.cut(Cut::to(address(RESOLVER)), "nothing gets to the Map-Resolver"),
-            _ => self.world.input(site, &mut |lisp, now, out| lisp.register_now(now, out)),
+            7 => self.world.input(site, &mut |lisp, now, out| lisp.register_now(now, out)),
+            8 => self.take_role(site, |config| config.etr = None, "no ETR any more"),
+            9 => self.take_role(site, |config| config.itr = None, "no ITR any more"),
+            _ => self.take_role(server, |config| config.map_server = None, "no Map-Server"),
         }
+    }
+
+    fn take_role(&mut self, id: NodeId, take: impl Fn(&mut Config), what: &str) {
+        let mut config = self.world.node(id).config.clone();
+        take(&mut config);
+        self.world.reload(id, &config, what);
     }
 
     /// Some of what broke is mended.
@@ -188,7 +197,7 @@ fn repeats_exactly() {
 
 #[test]
 fn known_seeds() {
-    (1..=4).for_each(live);
+    (1..=6).for_each(live);
 }
 
 /// A seed nobody tried, or `WEFT_SIM_SEED`.

@@ -6,6 +6,7 @@ use std::hash::{BuildHasher, RandomState};
 use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 use weft_control::engine::{Datagram, Instant, Random};
+use weft_control::lisp::config::Config;
 use weft_control::lisp::etr::Progress;
 use weft_packet::addr::{EidPrefix, InstanceId};
 use weft_packet::lisp::CONTROL_PORT;
@@ -148,9 +149,20 @@ impl World {
         self.doomed.insert(id, actions);
     }
 
+    /// The router is told to be something else, until [`Self::restore`].
+    pub(crate) fn reload(&mut self, id: NodeId, config: &Config, what: &str) {
+        self.act(&format!("{}: {what}", self.nodes[id.0].name));
+        self.input(id, &mut |lisp, now, out| lisp.reconfigure(now, config.clone(), out));
+        if self.nodes[id.0].running.is_some() && config.map_server.is_some() {
+            self.laws.nothing_lost(self.now, id, &self.nodes[id.0]);
+        }
+    }
+
     /// Whatever is wrong with a router itself ends.
     pub(crate) fn restore(&mut self, id: NodeId) {
         self.doomed.remove(&id);
+        let config = self.nodes[id.0].config.clone();
+        self.reload(id, &config, "configured as it should be");
         if self.nodes[id.0].running.is_none() {
             self.nodes[id.0].uplinks.iter_mut().for_each(|u| u.up = true);
             return self.boot(id);
@@ -425,7 +437,10 @@ impl Seed {
 impl Drop for Seed {
     fn drop(&mut self) {
         if std::thread::panicking() {
-            eprintln!("to see it again: WEFT_SIM_SEED={} cargo test --test sim fresh", self.0);
+            eprintln!(
+                "to see it again: WEFT_SIM_SEED={} cargo test -p weft-control --test sim",
+                self.0
+            );
         }
     }
 }
