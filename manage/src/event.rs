@@ -118,7 +118,8 @@ pub fn show(event: &Event, name: &dyn Fn(UplinkId) -> String) -> Shown {
             shown("resolver-failover", "!", Weight::Trouble, text).with("from", from).with("to", to)
         }
         Event::RlocUp { rloc } => {
-            shown("rloc-up", "·", Weight::Change, format!("{rloc} answers again")).with("rloc", rloc)
+            shown("rloc-up", "·", Weight::Change, format!("{rloc} answers again"))
+                .with("rloc", rloc)
         }
         Event::RlocDown { rloc, why } => {
             shown("rloc-down", "!", Weight::Trouble, format!("{rloc}  {why}"))
@@ -170,20 +171,14 @@ fn record_lines(record: &MappingRecord) -> Vec<String> {
         None => "as the receiver likes".to_owned(),
     };
     let vouched = if record.authoritative { "authoritative" } else { "not authoritative" };
-    let action = if record.locators.is_empty() {
-        format!("  {:?}", record.action)
-    } else {
-        String::new()
-    };
+    let action =
+        if record.locators.is_empty() { format!("  {:?}", record.action) } else { String::new() };
     let mut lines = vec![format!("  {eid}  ttl {ttl}  {vouched}{action}")];
     for locator in &record.locators {
         let address = rloc_text(locator);
         let mut words = format!(
             "    {address:<18} {}/{}  {}/{}",
-            locator.priority,
-            locator.weight,
-            locator.multicast_priority,
-            locator.multicast_weight
+            locator.priority, locator.weight, locator.multicast_priority, locator.multicast_weight
         );
         let flags = [
             (locator.reachable, "  reachable"),
@@ -246,10 +241,7 @@ mod tests {
             detail: "(key-id 0, site1)".into(),
         };
         let shown = show(&event, &|_| String::new());
-        assert_eq!(
-            shown.text,
-            "map-register from 203.0.113.5:4342: wrong-key (key-id 0, site1)"
-        );
+        assert_eq!(shown.text, "map-register from 203.0.113.5:4342: wrong-key (key-id 0, site1)");
         assert_eq!(shown.fields["reason"], "wrong-key");
         assert_eq!(shown.weight, Weight::Trouble);
     }

@@ -47,30 +47,33 @@ impl Value {
     }
 }
 
-/// Reads `path` and the `conf.d` folder beside it.
-pub(super) fn read(path: &Path, report: &mut Report) -> Node {
-    let mut root = parse_file(path, report);
-    for extra in extra_files(path) {
-        let node = parse_file(&extra, report);
+/// Reads `path` and the `conf.d` folder beside it. `None`: a file cannot be read or is not TOML,
+/// and what would be said of the rest might be wrong.
+pub(super) fn read(path: &Path, report: &mut Report) -> Option<Node> {
+    let root = parse_file(path, report);
+    let extra: Vec<_> = extra_files(path).iter().map(|file| parse_file(file, report)).collect();
+    let mut root = root?;
+    for node in extra.into_iter().collect::<Option<Vec<_>>>()? {
         merge(&mut root, node, "", report);
     }
-    root
+    Some(root)
 }
 
 /// Parses one text as if it were a file.
-pub(super) fn parse(name: &str, text: &str, report: &mut Report) -> Node {
+pub(super) fn parse(name: &str, text: &str, report: &mut Report) -> Option<Node> {
     let source = Arc::new(Source::new(name.to_owned(), text.to_owned()));
     let (table, errors) = DeTable::parse_recoverable(&source.text);
-    for error in errors {
+    for error in &errors {
         let span = error.span().unwrap_or(0..0);
         let place = Place { source: source.clone(), span };
         report.error(&place, format!("not valid TOML: {}", error.message()), "here");
     }
     let place = Place { source: source.clone(), span: table.span() };
-    Node { place, value: Value::Table(convert_table(table.get_ref(), &source)) }
+    let value = Value::Table(convert_table(table.get_ref(), &source));
+    errors.is_empty().then_some(Node { place, value })
 }
 
-fn parse_file(path: &Path, report: &mut Report) -> Node {
+fn parse_file(path: &Path, report: &mut Report) -> Option<Node> {
     let name = path.display().to_string();
     match std::fs::read_to_string(path) {
         Ok(text) => parse(&name, &text, report),
@@ -81,7 +84,7 @@ fn parse_file(path: &Path, report: &mut Report) -> Node {
                 places: Vec::new(),
                 help: None,
             });
-            parse(&name, "", report)
+            None
         }
     }
 }
@@ -134,14 +137,20 @@ fn merge(into: &mut Node, from: Node, path: &str, report: &mut Report) {
             }
         }
         (Value::List(into), Value::List(from)) => into.extend(from),
-        _ => report.push(Problem {
-            severity: Severity::Error,
-            message: format!("`{path}` is set twice"),
-            places: vec![
-                (from.place, "set again here".into()),
-                (into.place.clone(), "first set here".into()),
-            ],
-            help: Some("remove one of them".into()),
-        }),
+        (first, again) => {
+            let help = match (first, again) {
+                (Value::List(_), Value::Table(_)) => format!("write [[{path}]] to add to the list"),
+                _ => "remove one of them".to_owned(),
+            };
+            report.push(Problem {
+                severity: Severity::Error,
+                message: format!("`{path}` is set twice"),
+                places: vec![
+                    (from.place, "set again here".into()),
+                    (into.place.clone(), "first set here".into()),
+                ],
+                help: Some(help),
+            });
+        }
     }
 }

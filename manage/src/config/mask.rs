@@ -30,9 +30,9 @@ fn next_key(text: &str, at: usize) -> Option<(Range<usize>, usize)> {
     let equals = at + text.get(at..)?.find('=')?;
     let before = text[at..equals].trim_end_matches([' ', '\t', '"', '\'']);
     let end = at + before.len();
-    let start = before.rfind(|c: char| !is_word(c)).map_or(at, |n| {
-        at + n + before[n..].chars().next().map_or(1, char::len_utf8)
-    });
+    let start = before
+        .rfind(|c: char| !is_word(c))
+        .map_or(at, |n| at + n + before[n..].chars().next().map_or(1, char::len_utf8));
     let after = &text[equals + 1..];
     let blanks = after.len() - after.trim_start_matches([' ', '\t']).len();
     Some((start..end, equals + 1 + blanks))

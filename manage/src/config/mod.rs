@@ -16,9 +16,9 @@ mod show;
 use std::path::Path;
 
 pub use diff::{Change, diff};
-pub use show::{Line, lines};
 pub use reference::{REFERENCE, example, example_roles, explain, suggest};
 pub use report::{Place, Problem, Report, Severity, Source};
+pub use show::{Line, lines};
 
 pub use resolved::{
     Config, DataPlane, Driver, FirstPacket, Instance, Log, LogFormat, Management, MssClamp, Node,
@@ -38,7 +38,8 @@ pub fn check(path: &Path, names: &mut UplinkNames) -> (Option<Config>, Report) {
     let root = document::read(path, &mut report);
     let folder = path.parent().unwrap_or(Path::new("."));
     let present = read::present_interfaces();
-    let config = read::read(&root, folder, present.as_deref(), names, &mut report);
+    let config =
+        root.and_then(|root| read::read(&root, folder, present.as_deref(), names, &mut report));
     report.sort();
     (config.filter(|_| report.errors() == 0), report)
 }
@@ -48,7 +49,7 @@ pub fn check(path: &Path, names: &mut UplinkNames) -> (Option<Config>, Report) {
 pub fn check_text(name: &str, text: &str, names: &mut UplinkNames) -> (Option<Config>, Report) {
     let mut report = Report::default();
     let root = document::parse(name, text, &mut report);
-    let config = read::read(&root, Path::new("."), None, names, &mut report);
+    let config = root.and_then(|root| read::read(&root, Path::new("."), None, names, &mut report));
     report.sort();
     (config.filter(|_| report.errors() == 0), report)
 }

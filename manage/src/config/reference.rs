@@ -46,9 +46,8 @@ pub fn explain(path: &str) -> Option<String> {
         return None;
     }
     let within = format!("{path}.");
-    let below = |entry: &&Entry| {
-        entry.path.strip_prefix(&within).is_some_and(|rest| !rest.contains('.'))
-    };
+    let below =
+        |entry: &&Entry| entry.path.strip_prefix(&within).is_some_and(|rest| !rest.contains('.'));
     for entry in entries.iter().filter(below) {
         out.push('\n');
         out.push_str(&text(entry));
@@ -85,8 +84,7 @@ fn entries() -> Vec<Entry> {
             about.clear();
         } else if let Some(name) = line.strip_prefix('[') {
             table = path_of(name.trim_matches(['[', ']']));
-            let entry =
-                Entry { path: table.clone(), about: about.clone(), line: String::new() };
+            let entry = Entry { path: table.clone(), about: about.clone(), line: String::new() };
             entries.push(entry);
             about.clear();
         } else if let Some(key) = key_of(line) {
@@ -137,7 +135,9 @@ mod tests {
                 Some(_) => line.strip_prefix("# ").unwrap_or(line),
                 None => line,
             })
-            .filter(|line| !["proxy-itrs", "listen", "resolve = "].iter().any(|k| line.starts_with(k)))
+            .filter(|line| {
+                !["proxy-itrs", "listen", "resolve = "].iter().any(|k| line.starts_with(k))
+            })
             // What is written instead of what the example shows would be given twice.
             .filter(|line| !line.starts_with("vpn = ") && !line.starts_with("map-servers = []"))
             .collect::<Vec<_>>()

@@ -43,7 +43,11 @@ impl<'a> Section<'a> {
     }
 
     /// A table within.
-    pub(super) fn section(&mut self, key: &'static str, report: &mut Report) -> Option<Section<'a>> {
+    pub(super) fn section(
+        &mut self,
+        key: &'static str,
+        report: &mut Report,
+    ) -> Option<Section<'a>> {
         let path = self.join(key);
         Section::new(self.take(key)?, &path, report)
     }
@@ -115,8 +119,10 @@ impl<'a> Section<'a> {
             return Some(*value);
         }
         let all: Vec<_> = words.iter().map(|(known, _)| *known).collect();
-        let help = nearest(word, all.iter().copied())
-            .map_or_else(|| format!("one of: {}", all.join(", ")), |n| format!("did you mean `{n}`?"));
+        let help = nearest(word, all.iter().copied()).map_or_else(
+            || format!("one of: {}", all.join(", ")),
+            |n| format!("did you mean `{n}`?"),
+        );
         report.error_with_help(
             &node.place,
             format!("`{word}` is not a value of `{path}`"),
@@ -158,9 +164,28 @@ impl<'a> Section<'a> {
         fits
     }
 
-    /// A duration such as `"500ms"`, `"10m"`.
-    pub(super) fn duration(&mut self, key: &'static str, report: &mut Report) -> Option<Duration> {
-        self.parsed(key, report, parse_duration)
+    /// A duration such as `"500ms"`, `"10m"` within bounds.
+    pub(super) fn duration(
+        &mut self,
+        key: &'static str,
+        bounds: std::ops::RangeInclusive<Duration>,
+        report: &mut Report,
+    ) -> Option<Duration> {
+        let path = self.join(key);
+        let node = self.take(key)?;
+        let Value::Text(text) = &node.value else {
+            wrong_kind(node, &path, "a duration such as \"30s\"", report);
+            return None;
+        };
+        let duration =
+            parse_duration(text).map_err(|message| report.error(&node.place, message, "here"));
+        let duration = duration.ok()?;
+        if bounds.contains(&duration) {
+            return Some(duration);
+        }
+        let (from, to) = (short(*bounds.start()), short(*bounds.end()));
+        report.error(&node.place, format!("`{path}` must be {from} to {to}"), "out of range");
+        None
     }
 
     /// Reports that `key` is missing.
@@ -190,7 +215,8 @@ impl<'a> Section<'a> {
         }
     }
 
-    fn join(&self, key: &str) -> String {
+    /// How the manual names `key`.
+    pub(super) fn join(&self, key: &str) -> String {
         if self.path.is_empty() { key.to_owned() } else { format!("{}.{key}", self.path) }
     }
 }
@@ -246,9 +272,8 @@ pub(super) fn parse_text(text: &str) -> Result<String, String> {
 
 /// A number with its unit.
 pub(super) fn parse_duration(text: &str) -> Result<Duration, String> {
-    let wrong = || {
-        format!("`{text}` is not a duration; write for example \"500ms\", \"30s\" or \"24h\"")
-    };
+    let wrong =
+        || format!("`{text}` is not a duration; write for example \"500ms\", \"30s\" or \"24h\"");
     let digits = text.find(|c: char| !c.is_ascii_digit()).ok_or_else(wrong)?;
     let (number, unit) = text.split_at(digits);
     let number: u64 = number.parse().map_err(|_| wrong())?;
@@ -261,6 +286,20 @@ pub(super) fn parse_duration(text: &str) -> Result<Duration, String> {
         _ => return Err(wrong()),
     };
     number.checked_mul(seconds_each).map(Duration::from_secs).ok_or_else(wrong)
+}
+
+/// A duration with the largest unit that has no remainder; one day is 24 hours.
+pub(super) fn short(duration: Duration) -> String {
+    let seconds = duration.as_secs();
+    if duration.subsec_millis() > 0 || seconds == 0 {
+        return format!("{}ms", duration.as_millis());
+    }
+    for (unit, length, least) in [("d", 86_400, 2), ("h", 3600, 1), ("m", 60, 1)] {
+        if seconds.is_multiple_of(length) && seconds / length >= least {
+            return format!("{}{unit}", seconds / length);
+        }
+    }
+    format!("{seconds}s")
 }
 
 /// A rate such as `"200/s"`.
@@ -302,8 +341,17 @@ mod tests {
     fn durations_need_a_unit() {
         assert_eq!(parse_duration("500ms"), Ok(Duration::from_millis(500)));
         assert_eq!(parse_duration("24h"), Ok(Duration::from_secs(86_400)));
-        for wrong in ["30", "s", "1.5s", "-1s", "1 week", "99999999999999999999s", "18446744073709551615d"] {
+        for wrong in
+            ["30", "s", "1.5s", "-1s", "1 week", "99999999999999999999s", "18446744073709551615d"]
+        {
             assert!(parse_duration(wrong).is_err(), "{wrong}");
+        }
+    }
+
+    #[test]
+    fn durations_are_shown_as_they_are_written() {
+        for written in ["1500ms", "90s", "15m", "24h", "36h", "7d"] {
+            assert_eq!(short(parse_duration(written).unwrap()), written);
         }
     }
 

@@ -11,6 +11,7 @@ use weft_control::lisp::config as lisp;
 use weft_packet::lisp::Algorithm;
 
 use super::resolved::{Config, UplinkNames, UplinkPlace};
+use super::section::short;
 
 /// One key and its value.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -193,8 +194,7 @@ impl Lines<'_> {
         match &map_resolver.resolve {
             lisp::Resolve::Local => self.text("map-resolver.resolve", "local"),
             lisp::Resolve::MapServers(servers) => {
-                let servers: Vec<IpAddr> =
-                    servers.iter().map(std::net::SocketAddr::ip).collect();
+                let servers: Vec<IpAddr> = servers.iter().map(std::net::SocketAddr::ip).collect();
                 self.list("map-resolver.map-servers", &servers);
             }
         }
@@ -250,18 +250,4 @@ fn algorithm(algorithm: Algorithm) -> &'static str {
         Algorithm::HmacSha256Hkdf => "hmac-sha-256-128-hkdf",
         Algorithm::None | Algorithm::Unknown(_) => "none",
     }
-}
-
-/// A duration with the largest unit that has no remainder.
-fn short(duration: Duration) -> String {
-    let seconds = duration.as_secs();
-    if duration.subsec_millis() > 0 || seconds == 0 {
-        return format!("{}ms", duration.as_millis());
-    }
-    for (unit, length) in [("h", 3600), ("m", 60)] {
-        if seconds.is_multiple_of(length) {
-            return format!("{}{unit}", seconds / length);
-        }
-    }
-    format!("{seconds}s")
 }

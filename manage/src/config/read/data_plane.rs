@@ -4,9 +4,7 @@ use weft_fib::Encapsulation;
 
 use crate::config::document::{Node, Value};
 use crate::config::report::Report;
-use crate::config::resolved::{
-    DataPlane, Driver, FirstPacket, MssClamp, OnTooBig, SourceCheck,
-};
+use crate::config::resolved::{DataPlane, Driver, FirstPacket, MssClamp, OnTooBig, SourceCheck};
 use crate::config::section::{Section, parse_rate};
 
 /// The data plane, and how packets are wrapped by default.
@@ -86,7 +84,8 @@ fn number_or<T: TryFrom<i64> + std::fmt::Display>(
     match section.take(key) {
         Some(Node { value: Value::Text(text), .. }) if text == word => None,
         Some(Node { value: Value::Text(_), place }) => {
-            report.error(place, format!("`{key}` must be a number or \"{word}\""), "here");
+            let message = format!("`{}` must be a number or \"{word}\"", section.join(key));
+            report.error(place, message, "here");
             None
         }
         _ => section.number(key, bounds, report),

@@ -1,5 +1,6 @@
 //! `[etr]`.
 
+use std::ops::RangeInclusive;
 use std::time::Duration;
 
 use weft_control::lisp::config::{DatabaseMapping, Etr, EtrMapServer};
@@ -20,22 +21,25 @@ pub(super) const ALGORITHMS: [(&str, Algorithm); 3] = [
     ("hmac-sha-256-128-hkdf", Algorithm::HmacSha256Hkdf),
 ];
 
+/// How long mappings may be cached: whole minutes on the wire (RFC 9301 §5.4).
+pub(super) const TTL: RangeInclusive<Duration> =
+    Duration::from_mins(1)..=Duration::from_hours(24 * 365);
+
 pub(super) fn etr(
     top: &mut Section<'_>,
     reading: &mut Reading<'_>,
     names: &mut UplinkNames,
 ) -> Option<Etr> {
     let mut section = top.section("etr", reading.report)?;
+    let place = section.place().clone();
+    let errors_before = reading.report.errors();
     let s = &mut section;
     let locator_set = locator_list(s, reading, names);
-    let record_ttl =
-        s.duration("record-ttl", reading.report).unwrap_or(Duration::from_secs(86_400));
-    let register_interval =
-        s.duration("register-interval", reading.report).unwrap_or(Duration::from_secs(60));
-    if register_interval < Duration::from_secs(1) {
-        let message = "registering more often than every second is not possible";
-        reading.report.error(s.place(), message, "in this table");
-    }
+    let report = &mut *reading.report;
+    let record_ttl = s.duration("record-ttl", TTL, report).unwrap_or(Duration::from_hours(24));
+    let register_interval = s
+        .duration("register-interval", Duration::from_secs(1)..=Duration::from_hours(24), report)
+        .unwrap_or(Duration::from_mins(1));
     let proxy_itrs = s.list("proxy-itrs", reading.report, parse_ip);
     for (address, place) in &proxy_itrs {
         locators::check_rloc(*address, place, reading.report);
@@ -43,14 +47,14 @@ pub(super) fn etr(
     let proxy = s.flag("proxy", reading.report).unwrap_or_default();
     let map_servers = map_servers(s, reading);
     let database = database(s, locator_set, record_ttl, reading, names);
-    if database.is_empty() && !proxy {
+    section.finish(reading.report);
+    if database.is_empty() && !proxy && reading.report.errors() == errors_before {
         reading.report.warning(
-            s.place(),
+            &place,
             "this ETR has no EID-prefixes: nobody will reach hosts behind it",
             Some("add: [[etr.database-mapping]] with eid-prefix = \"192.168.1.0/24\"".into()),
         );
     }
-    section.finish(reading.report);
     Some(Etr {
         proxy,
         map_servers,
@@ -76,8 +80,7 @@ fn map_servers(section: &mut Section<'_>, reading: &mut Reading<'_>) -> Vec<EtrM
         };
         let report = &mut *reading.report;
         let key_id = s.number("key-id", 0..=255, report).unwrap_or(0);
-        let algorithm =
-            s.choice("algorithm", &ALGORITHMS, report).unwrap_or(Algorithm::HmacSha256);
+        let algorithm = s.choice("algorithm", &ALGORITHMS, report).unwrap_or(Algorithm::HmacSha256);
         let truncate = s.flag("truncate-mac", report).unwrap_or(false);
         let proxy_reply = s.flag("proxy-reply", report).unwrap_or(false);
         let want_notify = s.flag("want-map-notify", report).unwrap_or(true);
@@ -122,7 +125,7 @@ fn database(
             let help = Some("add locator-set = \"NAME\" here or in [etr]".to_owned());
             reading.report.error_with_help(s.place(), message, "", help);
         }
-        let record_ttl = s.duration("record-ttl", reading.report).unwrap_or(default_ttl);
+        let record_ttl = s.duration("record-ttl", TTL, reading.report).unwrap_or(default_ttl);
         let proxy_reply = s.flag("proxy-reply", reading.report);
         let place = s.place().clone();
         s.finish(reading.report);

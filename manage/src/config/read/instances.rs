@@ -44,7 +44,10 @@ impl Instances {
                 report.push(Problem {
                     severity: Severity::Error,
                     message: format!("interface `{interface}` is in two VPNs"),
-                    places: vec![(here.clone(), "again here".into()), (before, "first here".into())],
+                    places: vec![
+                        (here.clone(), "again here".into()),
+                        (before, "first here".into()),
+                    ],
                     help: None,
                 });
             }

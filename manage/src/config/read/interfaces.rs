@@ -41,7 +41,7 @@ fn help(name: &str, present: &[String]) -> String {
         0 => String::new(),
         more => format!(" and {more} more"),
     };
-    format!("{meant}it has: {shown}{more}")
+    format!("{meant}there are: {shown}{more}")
 }
 
 /// The interfaces of this network namespace, in the order of their names. `None`: the kernel does
@@ -64,8 +64,8 @@ mod tests {
     #[test]
     fn help_names_what_was_meant_and_what_there_is() {
         let few = ["eth0", "eth1", "lo"].map(str::to_owned);
-        assert_eq!(help("eth2", &few), "did you mean `eth0`? it has: eth0, eth1, lo");
-        assert_eq!(help("enp3s0f1", &few), "it has: eth0, eth1, lo");
+        assert_eq!(help("eth2", &few), "did you mean `eth0`? there are: eth0, eth1, lo");
+        assert_eq!(help("enp3s0f1", &few), "there are: eth0, eth1, lo");
         let many: Vec<_> = (10..30).map(|n| format!("tap{n}")).collect();
         assert!(help("wan", &many).ends_with("tap20, tap21 and 8 more"), "{}", help("wan", &many));
     }

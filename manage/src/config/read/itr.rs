@@ -1,11 +1,16 @@
 //! `[itr]`.
 
+use std::ops::RangeInclusive;
+use std::time::Duration;
+
 use weft_control::lisp::config::{Itr, Probing, ProxyEtr, StaticMapping};
 use weft_packet::addr::EidPrefix;
 use weft_packet::lisp::Action;
 
+use super::etr::TTL;
+use super::overlap::Prefixes;
 use super::{Reading, instance_of, locators};
-use crate::config::report::Report;
+use crate::config::report::{Place, Report};
 use crate::config::resolved::UplinkNames;
 use crate::config::section::{Section, parse_ip, parse_prefix, text};
 
@@ -15,6 +20,8 @@ pub(super) fn itr(
     names: &mut UplinkNames,
 ) -> Option<Itr> {
     let mut section = top.section("itr", reading.report)?;
+    let place = section.place().clone();
+    let errors_before = reading.report.errors();
     let s = &mut section;
     let defaults = Itr::default();
     let report = &mut *reading.report;
@@ -37,8 +44,8 @@ pub(super) fn itr(
         map_cache_limit: s
             .number("map-cache-limit", 1..=10_000_000, report)
             .unwrap_or(defaults.map_cache_limit),
-        idle_timeout: s.duration("idle-timeout", report).unwrap_or(defaults.idle_timeout),
-        max_ttl: s.duration("max-ttl", report).unwrap_or(defaults.max_ttl),
+        idle_timeout: s.duration("idle-timeout", IDLE, report).unwrap_or(defaults.idle_timeout),
+        max_ttl: s.duration("max-ttl", TTL, report).unwrap_or(defaults.max_ttl),
         probing,
         proxy_etrs: proxy_etrs(s, report),
         static_map_cache: Vec::new(),
@@ -50,22 +57,25 @@ pub(super) fn itr(
         reading.locators.by_name(name, &node.place, reading.report);
     }
     itr.static_map_cache = static_mappings(s, "static-map-cache", reading, names);
-    check(&section, &itr, reading.report);
     section.finish(reading.report);
+    if reading.report.errors() == errors_before {
+        check(&place, &itr, reading.report);
+    }
     Some(itr)
 }
 
-fn check(section: &Section<'_>, itr: &Itr, report: &mut Report) {
+/// What a table lacks is told once what it has is right.
+fn check(place: &Place, itr: &Itr, report: &mut Report) {
     if itr.map_resolvers.is_empty() && itr.static_map_cache.is_empty() {
         report.warning(
-            section.place(),
+            place,
             "this ITR has nobody to ask: only statically configured EIDs will be reached",
             Some("add: map-resolvers = [\"ADDRESS\"]".into()),
         );
     }
     if itr.proxy && itr.allowed_eids.is_empty() {
         report.error_with_help(
-            section.place(),
+            place,
             "a proxy ITR must be told which destinations are LISP sites",
             "proxy = true, but no allowed-eids",
             Some("add: allowed-eids = [\"192.168.0.0/16\"]".into()),
@@ -81,18 +91,14 @@ fn probing(section: &mut Section<'_>, report: &mut Report) -> Option<Probing> {
         return on.then_some(probing);
     }
     let mut s = Section::new(node, "itr.rloc-probing", report)?;
-    if let Some(interval) = s.duration("interval", report) {
+    if let Some(interval) = s.duration("interval", PROBE, report) {
         probing.interval = interval;
     }
-    if let Some(interval) = s.duration("retry-interval", report) {
+    if let Some(interval) = s.duration("retry-interval", PROBE, report) {
         probing.retry_interval = interval;
     }
     if let Some(retries) = s.number("retries", 1..=20, report) {
         probing.retries = retries;
-    }
-    let floor = std::time::Duration::from_millis(100);
-    if probing.interval < floor || probing.retry_interval < floor {
-        report.error(s.place(), "probing more often than every 100ms is not possible", "here");
     }
     s.finish(report);
     Some(probing)
@@ -105,8 +111,7 @@ fn proxy_etrs(section: &mut Section<'_>, report: &mut Report) -> Vec<ProxyEtr> {
         if s.take("address").is_none() {
             s.missing("address", "\"203.0.113.9\"", report);
         }
-        let families =
-            [("any", (true, true)), ("ipv4", (true, false)), ("ipv6", (false, true))];
+        let families = [("any", (true, true)), ("ipv4", (true, false)), ("ipv6", (false, true))];
         let (ipv4, ipv6) = s.choice("family", &families, report).unwrap_or((true, true));
         let priority = s.number("priority", 0..=254, report).unwrap_or(1);
         let weight = s.number("weight", 0..=255, report).unwrap_or(100);
@@ -127,6 +132,7 @@ pub(super) fn static_mappings(
     names: &mut UplinkNames,
 ) -> Vec<StaticMapping> {
     let mut found = Vec::new();
+    let mut prefixes = Prefixes::default();
     for mut s in section.sections(key, reading.report) {
         let instance = instance_of(&mut s, reading);
         reading.instances.note(instance);
@@ -144,10 +150,13 @@ pub(super) fn static_mappings(
         if rlocs.is_none() && action.is_none() {
             s.missing("rlocs", "[{ address = \"192.0.2.99\", local = false }]", reading.report);
         }
+        let place = s.place().clone();
         s.finish(reading.report);
         let Some(prefix) = prefix else { continue };
+        let eid = EidPrefix::new(instance, prefix);
+        prefixes.add(eid, key, true, &place, reading.report);
         found.push(StaticMapping {
-            eid: EidPrefix::new(instance, prefix),
+            eid,
             rlocs: rlocs.unwrap_or_default(),
             action: action.unwrap_or_default(),
         });
@@ -169,3 +178,6 @@ pub(super) fn locator_list(
     let name = text(node, "locator-set", reading.report)?;
     Some(reading.locators.by_name(name, &node.place, reading.report))
 }
+
+const IDLE: RangeInclusive<Duration> = Duration::from_secs(1)..=Duration::from_hours(24 * 365);
+const PROBE: RangeInclusive<Duration> = Duration::from_millis(100)..=Duration::from_hours(24);

@@ -66,12 +66,7 @@ impl Locators {
         rlocs
     }
 
-    fn rloc(
-        &mut self,
-        node: &Node,
-        names: &mut UplinkNames,
-        report: &mut Report,
-    ) -> Option<Rloc> {
+    fn rloc(&mut self, node: &Node, names: &mut UplinkNames, report: &mut Report) -> Option<Rloc> {
         let mut section = Section::new(node, "rlocs", report)?;
         let interface = section.text("interface", report).map(str::to_owned);
         let written = section.take("interface").map(|node| &node.place);
@@ -89,7 +84,14 @@ impl Locators {
             (Some(name), None) => {
                 self.interfaces.note(&name, written.unwrap_or(&node.place));
                 let place = UplinkPlace::Interface { name, ipv6 };
-                RlocPlace::Uplink(self.uplink(place, priority, weight, names, &node.place, report)?)
+                RlocPlace::Uplink(self.uplink(
+                    place,
+                    priority,
+                    weight,
+                    names,
+                    &node.place,
+                    report,
+                )?)
             }
             (None, Some(rloc)) => {
                 check_rloc(rloc, &node.place, report);

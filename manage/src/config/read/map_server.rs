@@ -1,13 +1,14 @@
 //! `[map-server]` and `[map-resolver]`.
 
 use std::net::{IpAddr, SocketAddr};
+use std::ops::RangeInclusive;
 use std::time::Duration;
 
 use weft_control::lisp::config::{MapResolver, MapServer, Replay, Resolve, Secret, Site};
 use weft_packet::addr::EidPrefix;
 use weft_packet::lisp::{Algorithm, CONTROL_PORT};
 
-use super::etr::ALGORITHMS;
+use super::etr::{ALGORITHMS, TTL};
 use super::itr::static_mappings;
 use super::overlap::Prefixes;
 use super::secret::secret;
@@ -29,7 +30,7 @@ pub(super) fn map_server(
     let listen = listen(&mut section, reading);
     let defaults = MapServer::default();
     let registration_timeout = section
-        .duration("registration-timeout", reading.report)
+        .duration("registration-timeout", LIFE, reading.report)
         .unwrap_or(defaults.registration_timeout);
     let sites = sites(&mut section, reading);
     let static_mappings = static_mappings(&mut section, "static-mapping", reading, names);
@@ -54,7 +55,7 @@ pub(super) fn map_resolver(
         section.missing("map-servers", "[\"198.51.100.2\"]", report);
     }
     let negative_ttl =
-        section.duration("negative-ttl", report).unwrap_or(Duration::from_secs(900));
+        section.duration("negative-ttl", TTL, report).unwrap_or(Duration::from_mins(15));
     section.finish(report);
     let resolve = if remote {
         let at = |(ip, _)| SocketAddr::new(ip, CONTROL_PORT);
@@ -92,19 +93,14 @@ fn sites(section: &mut Section<'_>, reading: &mut Reading<'_>) -> Vec<Site> {
     found
 }
 
-fn site(
-    mut s: Section<'_>,
-    prefixes: &mut Prefixes,
-    reading: &mut Reading<'_>,
-) -> Option<Site> {
+fn site(mut s: Section<'_>, prefixes: &mut Prefixes, reading: &mut Reading<'_>) -> Option<Site> {
     let name = s.text("name", reading.report).map(str::to_owned);
     if s.take("name").is_none() {
         s.missing("name", "\"site1\"", reading.report);
     }
     let instance = instance_of(&mut s, reading);
     reading.instances.note(instance);
-    let accept_more_specifics =
-        s.flag("accept-more-specifics", reading.report).unwrap_or_default();
+    let accept_more_specifics = s.flag("accept-more-specifics", reading.report).unwrap_or_default();
     let eid_prefixes = s.list("eid-prefixes", reading.report, parse_prefix);
     if eid_prefixes.is_empty() && s.take("eid-prefixes").is_none() {
         s.missing("eid-prefixes", "[\"192.168.1.0/24\"]", reading.report);
@@ -112,8 +108,7 @@ fn site(
     let keys = keys(&mut s, reading);
     let report = &mut *reading.report;
     let algorithms = algorithms(&mut s, report);
-    let replays =
-        [("off", Replay::Off), ("auto", Replay::Auto), ("strict", Replay::Strict)];
+    let replays = [("off", Replay::Off), ("auto", Replay::Auto), ("strict", Replay::Strict)];
     let plain = |listed: Vec<(_, _)>| listed.into_iter().map(|(prefix, _)| prefix).collect();
     let site = Site {
         name: name?,
@@ -180,3 +175,5 @@ fn algorithms(s: &mut Section<'_>, report: &mut super::Report) -> Vec<Algorithm>
     }
     listed.into_iter().map(|(algorithm, _)| algorithm).collect()
 }
+
+const LIFE: RangeInclusive<Duration> = Duration::from_secs(1)..=Duration::from_hours(24 * 365);

@@ -14,7 +14,7 @@ mod secret;
 use std::collections::BTreeMap;
 use std::path::Path;
 
-use weft_control::lisp::config as lisp;
+use weft_control::lisp::config::{self as lisp, Resolve};
 use weft_packet::addr::InstanceId;
 
 use super::document::Node;
@@ -57,12 +57,13 @@ pub(super) fn read(
     let etr = etr::etr(&mut top, &mut reading, names);
     let (map_server, listen_ms) = map_server::map_server(&mut top, &mut reading, names);
     let (map_resolver, listen_mr) = map_server::map_resolver(&mut top, &mut reading);
-    check_roles(&top, &itr, &etr, &map_server, &map_resolver, reading.report);
     let Reading { report, instances, locators, .. } = reading;
     if let Some(present) = present {
         locators.interfaces().check(present, report);
         instances.interfaces().check(present, report);
     }
+    let place = top.place().clone();
+    let resolver = top.take("map-resolver").map_or_else(|| place.clone(), |n| n.place.clone());
     top.finish(report);
     let mut control_listen = listen_ms;
     control_listen.extend(listen_mr);
@@ -88,31 +89,25 @@ pub(super) fn read(
         control_listen,
         management,
     };
+    if report.errors() == 0 {
+        check_roles(&config.lisp, &place, &resolver, report);
+    }
     (report.errors() == 0).then_some(config)
 }
 
-fn check_roles(
-    top: &Section<'_>,
-    itr: &Option<lisp::Itr>,
-    etr: &Option<lisp::Etr>,
-    map_server: &Option<lisp::MapServer>,
-    map_resolver: &Option<lisp::MapResolver>,
-    report: &mut Report,
-) {
-    if report.errors() > 0 {
-        return;
-    }
+fn check_roles(lisp: &lisp::Config, file: &Place, resolver: &Place, report: &mut Report) {
+    let lisp::Config { itr, etr, map_server, map_resolver, .. } = lisp;
     if itr.is_none() && etr.is_none() && map_server.is_none() && map_resolver.is_none() {
         report.warning(
-            top.place(),
+            file,
             "this router has no role",
             Some("add [itr] and [etr] for a site, or [map-server] and [map-resolver]".into()),
         );
     }
-    let local = map_resolver.as_ref().is_some_and(|r| r.resolve == lisp::Resolve::Local);
+    let local = map_resolver.as_ref().is_some_and(|r| r.resolve == Resolve::Local);
     if local && map_server.is_none() {
         report.error_with_help(
-            top.place(),
+            resolver,
             "[map-resolver] has nothing to take answers from",
             "",
             Some("add a [map-server], or map-resolver.map-servers = [\"ADDRESS\"]".into()),

@@ -60,8 +60,7 @@ pub(super) fn log(top: &mut Section<'_>, report: &mut Report) -> Log {
     if let Some(level) = section.parsed("level", report, parse_text) {
         log.level = level;
     }
-    let formats =
-        [("auto", LogFormat::Auto), ("text", LogFormat::Text), ("json", LogFormat::Json)];
+    let formats = [("auto", LogFormat::Auto), ("text", LogFormat::Text), ("json", LogFormat::Json)];
     log.format = section.choice("format", &formats, report).unwrap_or_default();
     section.finish(report);
     log

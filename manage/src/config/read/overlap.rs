@@ -63,13 +63,7 @@ impl Prefixes {
     }
 }
 
-fn push(
-    report: &mut Report,
-    severity: Severity,
-    message: String,
-    place: &Place,
-    before: &Place,
-) {
+fn push(report: &mut Report, severity: Severity, message: String, place: &Place, before: &Place) {
     report.push(Problem {
         severity,
         message,
