@@ -7,6 +7,7 @@
 
 #![expect(clippy::unwrap_used, reason = "what a story says about itself is not outside data")]
 
+mod anything;
 mod kinds;
 mod laws;
 mod network;

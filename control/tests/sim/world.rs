@@ -40,6 +40,8 @@ pub(crate) struct World {
     /// Nodes that crash in the midst of what their next input causes, after so many actions.
     doomed: HashMap<NodeId, usize>,
     pub(crate) laws: Laws,
+    /// Every control message sent so far, where somebody collects them.
+    pub(crate) collected: Option<Vec<Vec<u8>>>,
     pub(crate) events: u64,
 }
 
@@ -113,6 +115,7 @@ impl World {
             packets: Vec::new(),
             doomed: HashMap::new(),
             laws: Laws::default(),
+            collected: None,
             events: 0,
         }
     }
@@ -360,6 +363,9 @@ impl World {
 
     fn dispatch(&mut self, id: NodeId, parcel: &Parcel) {
         self.laws.sent(self.now, id, parcel);
+        if let (Some(collected), Parcel::Control { bytes, .. }) = (&mut self.collected, parcel) {
+            collected.push(bytes.clone());
+        }
         let (from, to) = parcel.ends();
         let up = self.nodes[id.0].reachable_at(from);
         let mut journeys = self.network.journeys(from, to, &mut self.random);
