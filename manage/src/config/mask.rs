@@ -9,18 +9,26 @@ use super::section::nearest;
 /// `text` with an asterisk for every octet of a secret; places stay where they are.
 pub(super) fn masked(text: &str) -> String {
     let mut shown = text.to_owned();
+    // Where the inline table ends that stands for a secret: `key = { … }`.
+    let mut table_end = 0;
     let mut at = 0;
     while let Some((word, value)) = next_key(text, at) {
         at = value;
-        if !is_secret(&text[word]) {
+        let word = &text[word];
+        let indirect = matches!(word, "file" | "env" | "credential" | "key-id");
+        if indirect || !(value < table_end || is_secret(word)) {
             continue;
         }
-        for secret in secrets(text, value) {
-            at = secret.end;
-            let cover = |octet| if octet == b'\n' { '\n' } else { '*' };
-            let cover: String = text[secret.clone()].bytes().map(cover).collect();
-            shown.replace_range(secret, &cover);
+        let rest = &text[value..];
+        if rest.starts_with('{') {
+            table_end = value + rest.find('}').unwrap_or(rest.len());
+            continue;
         }
+        let secret = secret(text, value);
+        at = secret.end;
+        let cover = |octet| if octet == b'\n' { '\n' } else { '*' };
+        let cover: String = text[secret.clone()].bytes().map(cover).collect();
+        shown.replace_range(secret, &cover);
     }
     shown
 }
@@ -45,42 +53,18 @@ fn is_word(c: char) -> bool {
 /// True for `key`, `keys` and what is likely meant to be one; numbers are key-ids.
 fn is_secret(word: &str) -> bool {
     let word = word.to_ascii_lowercase();
-    if word == "key-id" || word.is_empty() {
-        return false;
-    }
-    let numbered = word.bytes().all(|octet| octet.is_ascii_digit());
+    let numbered = !word.is_empty() && word.bytes().all(|octet| octet.is_ascii_digit());
     let telling = ["key", "secret", "passw", "psk"].iter().any(|part| word.contains(part));
     numbered || telling || nearest(&word, ["key", "keys"].into_iter()).is_some()
 }
 
-/// What to cover of the value that begins at `start`.
-fn secrets(text: &str, start: usize) -> Vec<Range<usize>> {
-    if text[start..].starts_with('{') {
-        return within_braces(text, start + 1);
-    }
+/// The value that begins at `start`: a sound string, or the rest of the line.
+fn secret(text: &str, start: usize) -> Range<usize> {
     let line = start + text[start..].find('\n').unwrap_or(text.len() - start);
-    let Some(end) = end_of_string(text, start) else { return vec![start..line] };
+    let Some(end) = end_of_string(text, start) else { return start..line };
     let rest = text[end..].trim_start_matches([' ', '\t', '\r']);
     let ends_well = rest.is_empty() || rest.starts_with(['\n', '#', ',', '}', ']']);
-    vec![start..if ends_well { end } else { end.max(line) }]
-}
-
-/// The strings of an inline table, but for those that say where a secret is.
-fn within_braces(text: &str, start: usize) -> Vec<Range<usize>> {
-    let end = start + text[start..].find('}').unwrap_or(text.len() - start);
-    let mut found = Vec::new();
-    let mut at = start;
-    while let Some((word, value)) = next_key(&text[..end], at) {
-        at = value;
-        if matches!(&text[word], "file" | "env" | "credential" | "key-id") {
-            continue;
-        }
-        for secret in secrets(text, value) {
-            at = at.max(secret.end);
-            found.push(secret);
-        }
-    }
-    found
+    start..if ends_well { end } else { end.max(line) }
 }
 
 /// Where the string that begins at `start` ends, quotes included. `None`: there is none, or it

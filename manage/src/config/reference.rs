@@ -65,12 +65,12 @@ pub fn suggest(path: &str) -> Option<String> {
 fn text(entry: &Entry) -> String {
     let mut out = format!("{}\n", entry.path);
     for line in entry.about.lines() {
-        out.push_str(&format!("    {line}\n"));
+        out.extend(["    ", line, "\n"]);
     }
     match entry.line.strip_prefix("# ") {
-        Some(default) => out.push_str(&format!("    default: {default}\n")),
+        Some(default) => out.extend(["    default: ", default, "\n"]),
         None if entry.line.is_empty() => {}
-        None => out.push_str(&format!("    example: {}\n", entry.line)),
+        None => out.extend(["    example: ", &entry.line, "\n"]),
     }
     out
 }

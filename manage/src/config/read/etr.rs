@@ -3,7 +3,7 @@
 use std::ops::RangeInclusive;
 use std::time::Duration;
 
-use weft_control::lisp::config::{DatabaseMapping, Etr, EtrMapServer};
+use weft_control::lisp::config::{DatabaseMapping, Etr, EtrMapServer, Rloc};
 use weft_packet::addr::EidPrefix;
 use weft_packet::lisp::Algorithm;
 
@@ -46,7 +46,7 @@ pub(super) fn etr(
     }
     let proxy = s.flag("proxy", reading.report).unwrap_or_default();
     let map_servers = map_servers(s, reading);
-    let database = database(s, locator_set, record_ttl, reading, names);
+    let database = database(s, locator_set.as_deref(), record_ttl, reading, names);
     section.finish(reading.report);
     if database.is_empty() && !proxy && reading.report.errors() == errors_before {
         reading.report.warning(
@@ -71,13 +71,11 @@ fn map_servers(section: &mut Section<'_>, reading: &mut Reading<'_>) -> Vec<EtrM
         if s.take("address").is_none() {
             s.missing("address", "\"198.51.100.2\"", reading.report);
         }
-        let key = match s.take("key") {
-            Some(node) => secret(node, reading.folder, reading.report),
-            None => {
-                s.missing("key", "{ file = \"ms.key\" }", reading.report);
-                None
-            }
-        };
+        let key = s.take("key");
+        if key.is_none() {
+            s.missing("key", "{ file = \"ms.key\" }", reading.report);
+        }
+        let key = key.and_then(|node| secret(node, reading.folder, reading.report));
         let report = &mut *reading.report;
         let key_id = s.number("key-id", 0..=255, report).unwrap_or(0);
         let algorithm = s.choice("algorithm", &ALGORITHMS, report).unwrap_or(Algorithm::HmacSha256);
@@ -105,7 +103,7 @@ fn map_servers(section: &mut Section<'_>, reading: &mut Reading<'_>) -> Vec<EtrM
 
 fn database(
     section: &mut Section<'_>,
-    locator_set: Option<Vec<weft_control::lisp::config::Rloc>>,
+    locator_set: Option<&[Rloc]>,
     default_ttl: Duration,
     reading: &mut Reading<'_>,
     names: &mut UplinkNames,
@@ -119,7 +117,7 @@ fn database(
         if s.take("eid-prefix").is_none() {
             s.missing("eid-prefix", "\"192.168.1.0/24\"", reading.report);
         }
-        let rlocs = locator_list(&mut s, reading, names).or_else(|| locator_set.clone());
+        let rlocs = locator_list(&mut s, reading, names).or_else(|| locator_set.map(<[_]>::to_vec));
         if rlocs.is_none() {
             let message = "this mapping has no locators";
             let help = Some("add locator-set = \"NAME\" here or in [etr]".to_owned());

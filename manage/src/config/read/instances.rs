@@ -1,6 +1,6 @@
 //! `[vpn.NAME]`: instances, and the interfaces their hosts are behind.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use weft_packet::addr::InstanceId;
 
@@ -13,7 +13,7 @@ use crate::config::section::{Section, nearest, parse_text};
 /// All instances by name.
 pub(in crate::config) struct Instances {
     names: Names<Instance>,
-    numbered: BTreeMap<InstanceId, ()>,
+    numbered: BTreeSet<InstanceId>,
     interfaces: Interfaces,
 }
 
@@ -21,7 +21,7 @@ impl Instances {
     pub(super) fn read(top: &mut Section<'_>, report: &mut Report) -> Self {
         let mut instances = Self {
             names: Names::new(),
-            numbered: BTreeMap::new(),
+            numbered: BTreeSet::new(),
             interfaces: Interfaces::default(),
         };
         let Some(mut all) = top.section("vpn", report) else { return instances };
@@ -85,7 +85,7 @@ impl Instances {
 
     /// Notes that something is in `instance`, so that it is served even without a `[vpn]`.
     pub(super) fn note(&mut self, instance: InstanceId) {
-        self.numbered.insert(instance, ());
+        self.numbered.insert(instance);
     }
 
     /// The host-facing interfaces that are named.
@@ -97,7 +97,7 @@ impl Instances {
     pub(super) fn into_resolved(self) -> Vec<Instance> {
         let mut all: BTreeMap<InstanceId, Instance> = self
             .numbered
-            .into_keys()
+            .into_iter()
             .chain([InstanceId::DEFAULT])
             .map(|id| {
                 let default = id == InstanceId::DEFAULT;

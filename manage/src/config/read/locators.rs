@@ -34,13 +34,12 @@ impl Locators {
         let Some(mut all) = top.section("locator-set", report) else { return locators };
         for (name, mut section) in all.named(report) {
             let place = section.place().clone();
-            let rlocs = match section.take("rlocs") {
-                Some(node) => locators.rlocs(node, names, report),
-                None => {
-                    section.missing("rlocs", "[{ interface = \"eth0\" }]", report);
-                    Vec::new()
-                }
-            };
+            let mut rlocs = Vec::new();
+            if let Some(node) = section.take("rlocs") {
+                rlocs = locators.rlocs(node, names, report);
+            } else {
+                section.missing("rlocs", "[{ interface = \"eth0\" }]", report);
+            }
             section.finish(report);
             locators.sets.insert(name.to_owned(), (place, rlocs));
         }

@@ -35,14 +35,14 @@ fn indirect(node: &Node, folder: &Path, report: &mut Report) -> Option<Vec<u8>> 
     section.finish(report);
     match (file, env, credential) {
         (Some(file), None, None) => read_file(node, &folder.join(file), report),
-        (None, Some(variable), None) => match std::env::var(variable) {
-            Ok(value) => Some(value.into_bytes()),
-            Err(_) => {
+        (None, Some(variable), None) => {
+            let value = std::env::var(variable);
+            if value.is_err() {
                 let message = format!("environment variable `{variable}` is not set");
                 report.error(&node.place, message, "the key is taken from it");
-                None
             }
-        },
+            value.ok().map(String::into_bytes)
+        }
         (None, None, Some(name)) => {
             let Some(folder) = std::env::var_os("CREDENTIALS_DIRECTORY") else {
                 report.error_with_help(
