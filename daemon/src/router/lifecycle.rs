@@ -10,6 +10,7 @@ use weft_control::lisp::Lisp;
 use weft_data::tun::{Options as PlaneOptions, Tun, Upcall};
 use weft_fib::{Fib, Reader, Uplink};
 use weft_manage::config::{Config, Driver, UplinkNames, load};
+use weft_packet::addr::InstanceId;
 
 use super::{Error, Inputs, Options, Router, TrafficWatch};
 use crate::clock::Clock;
@@ -119,9 +120,9 @@ impl Router {
         if self.plane.is_none() {
             return;
         }
-        let mtu = device_mtu(&self.config, local);
         let mut raised = false;
         for instance in &self.config.instances {
+            let mtu = device_mtu(&self.config, instance.id, local);
             let name = device_name(&self.config.data_plane.device, instance.id);
             let Some(link) = self.facts.link(&name) else { continue };
             if link.up && link.mtu == mtu {
@@ -198,8 +199,14 @@ fn start_plane(
     Ok(Some(Tun::start(options, &devices, reader, upcall)?))
 }
 
-/// What the device carries: the configured MTU, or what fits every uplink.
-fn device_mtu(config: &Config, local: &[Uplink]) -> u32 {
+/// What the device of an instance carries: the configured MTU, or what fits every uplink, so that
+/// the kernel itself tells hosts what is too big. It looks for the host in the main table, though,
+/// and would tell another instance's host of the same address: devices of bound instances take
+/// everything, and the data plane tells, which knows the instance.
+fn device_mtu(config: &Config, instance: InstanceId, local: &[Uplink]) -> u32 {
+    if instance != InstanceId::DEFAULT {
+        return 65_535;
+    }
     const WITHOUT_UPLINKS: u16 = 1500 - 56;
     const LEAST: u32 = 1280;
     let overhead = |uplink: &Uplink| if uplink.rloc.is_ipv6() { 56 } else { 36 };
