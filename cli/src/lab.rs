@@ -12,7 +12,7 @@ use weft_lab::capture::Capture;
 use weft_lab::lab::{self, Options};
 use weft_lab::network::Network;
 use weft_lab::report::Printer;
-use weft_lab::state::State;
+use weft_lab::state::{self, State};
 use weft_lab::{file, graph, test, wait, wire};
 
 use crate::exit::{CONFIG, DENIED, End, NO, Outcome, USAGE};
@@ -210,10 +210,14 @@ fn up(path: &Path, options: &Options) -> Outcome {
 }
 
 fn down(name: Option<String>) -> Outcome {
-    let names = name.map_or_else(lab::known, |name| vec![name]);
-    for name in names {
-        lab::take_down(&name).map_err(|error| End::new(NO, error.to_string()))?;
-        println!("{name} is down");
+    let all = name.is_none();
+    for name in name.map_or_else(lab::known, |name| vec![name]) {
+        match lab::take_down(&name) {
+            Ok(()) => println!("{name} is down"),
+            // a test that is going on takes its lab down itself
+            Err(lab::Error::State(state::Error::Busy(_))) if all => println!("{name} is in use"),
+            Err(error) => return Err(failed(error)),
+        }
     }
     Ok(())
 }
@@ -350,8 +354,8 @@ fn open(lab: &str) -> Result<(Network, State), End> {
 
 /// The named lab, or the only one.
 fn the_lab(name: Option<&str>) -> Result<String, End> {
-    let known = || State::all().into_iter().map(|state| state.lab).collect::<Vec<_>>();
-    match (name, known().as_slice()) {
+    let up = State::all().into_iter().filter(|state| state.stays);
+    match (name, up.map(|state| state.lab).collect::<Vec<_>>().as_slice()) {
         (Some(name), _) => Ok(name.to_owned()),
         (None, [only]) => Ok(only.clone()),
         (None, []) => Err(End::new(NO, "no lab is up").help("weft lab up FILE")),

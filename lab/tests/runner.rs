@@ -1,6 +1,8 @@
 //! The runner by itself: plain hosts and kernel routers, no router of ours. Needs root, because
 //! labs are made of network namespaces; without it the tests say so and pass.
 
+#![expect(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
+
 use std::path::{Path, PathBuf};
 
 use weft_lab::lab::{self, Lab, Options};

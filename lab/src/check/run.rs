@@ -253,7 +253,7 @@ fn judge_capture(watch: Watch<'_>, verdict: &mut Verdict) -> Result<(), Error> {
     let filter = check.filter.as_deref().unwrap_or("any");
     let figures = [("packets".to_owned(), count as f64)].into();
     let summary = format!("{count} packets of `{filter}` on {}", check.on);
-    note(verdict, &summary, format!("capture {}", check.on), figures);
+    note(verdict, &format!("{count} on {}", check.on), format!("capture {}", check.on), figures);
     if (check.min..=check.max).contains(&count) {
         let _stays_until_the_end = fs::remove_file(path);
         return Ok(());
