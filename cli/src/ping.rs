@@ -102,7 +102,7 @@ fn echo_request(ping: &Ping, sequence: u16) -> Vec<u8> {
     packet.extend(sequence.to_be_bytes());
     packet.extend((0..ping.size).map(|n| n.to_be_bytes()[1]));
     if !ping.eid.is_ipv6() {
-        let sum = weft_packet::ip::checksum::Sum::default().add(&packet).checksum();
+        let sum = weft_packet::ip::checksum::Sum::default().with(&packet).checksum();
         packet[2..4].copy_from_slice(&sum.to_be_bytes());
     }
     packet

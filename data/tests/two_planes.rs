@@ -3,7 +3,7 @@
 
 mod lab;
 
-use std::net::{IpAddr, UdpSocket};
+use std::net::{IpAddr, Ipv4Addr, UdpSocket};
 use std::time::Duration;
 
 use lab::{A, B, HOST_B, Lab, impossible};
@@ -222,7 +222,7 @@ fn strangers_and_garbage_are_dropped_and_counted() {
         (4341, lisp([0; 8], inner([10, 7, 0, 9], [10, 2, 0, 2])), Some(DropReason::SourceRejected)),
         (4341, lisp([0; 8], inner([10, 1, 0, 9], [224, 0, 0, 1])), Some(DropReason::Multicast)),
         (4341, lisp([0; 8], vec![0x90; 30]), Some(DropReason::UnknownProtocol)),
-        (4790, lisp([8, 0, 0, 0, 0, 0, 0, 0], good), Some(DropReason::UnknownProtocol)),
+        (4790, lisp([8, 0, 0, 0, 0, 0, 0, 0], good), Some(DropReason::BadHeader)),
     ];
     lab.within("xa", || {
         let socket = UdpSocket::bind("192.0.2.1:0").unwrap();
@@ -237,6 +237,72 @@ fn strangers_and_garbage_are_dropped_and_counted() {
         let times = sent.iter().filter(|(.., other)| *other == Some(reason)).count();
         assert!(counters.dropped(reason) >= times as u64, "{reason}: {octets:02x?}");
     }
+}
+
+#[test]
+fn native_packets_go_on_by_the_kernels_routes() {
+    if impossible() {
+        return;
+    }
+    let lab = Lab::new(1400);
+    let mut planes = [A, B].map(|site| lab.plane(site, false, 1500, Options::default()));
+    for (site, plane) in planes.iter_mut().enumerate() {
+        let (node, other) = (["xa", "xb"][site], 1 - site);
+        plane.route(other, Route::Native);
+        let (n, via) = (other + 1, other + 1);
+        for (family, to, via) in [
+            ("-4", format!("10.{n}.0.0/24"), format!("192.0.2.{via}")),
+            ("-6", format!("fd00:{n}::/64"), format!("2001:db8::{via}")),
+        ] {
+            lab.ip(node, &format!("{family} rule add iif weft0 lookup 100"));
+            lab.ip(node, &format!("{family} route add {to} via {via} table 100"));
+        }
+    }
+    for address in HOST_B {
+        let answer = lab.ping(address);
+        assert!(answer.contains("ttl=62"), "the plane is no hop: {answer}");
+        assert!(lab.transfer(address, 4 << 20));
+    }
+    let native = planes[A].tun.counters().native;
+    assert!(native.v4.bytes > 4 << 20 && native.v6.bytes > 4 << 20);
+}
+
+#[test]
+fn a_storm_of_misses_spares_established_flows() {
+    if impossible() {
+        return;
+    }
+    const EIDS: usize = 100;
+    let lab = Lab::new(1400);
+    let hold = HoldLimits { eids: EIDS, ..HoldLimits::default() };
+    let mut a = lab.plane(A, false, 1500, Options { hold, punt_rate: 50, ..Options::default() });
+    let mut b = lab.plane(B, false, 1500, Options::default());
+    a.map(B, Encapsulation::Lisp, false);
+    b.map(A, Encapsulation::Lisp, false);
+    a.set("10.64.0.0/10", Route::Resolve);
+    lab.ip("xa", "route add 10.64.0.0/10 dev weft0");
+    lab.ping(HOST_B[0]);
+    std::thread::scope(|scope| {
+        let storm = scope.spawn(|| {
+            lab.within("ha", || {
+                let socket = UdpSocket::bind("10.1.0.2:0").unwrap();
+                for n in 0..60_000u32 {
+                    let to = Ipv4Addr::from_bits(0x0a40_0000 | n);
+                    // A full queue on the way is what a storm is about.
+                    let _ = socket.send_to(&[0; 32], (to, 9));
+                }
+            });
+        });
+        assert!(lab.transfer(HOST_B[0], 8 << 20));
+        storm.join().unwrap();
+    });
+    let counters = a.tun.counters();
+    let evicted = counters.dropped(DropReason::HoldFull);
+    let expired = counters.dropped(DropReason::HoldTimeout);
+    assert!(counters.held > 1000 && evicted > 0, "{counters:?}");
+    assert!(counters.waiting <= EIDS as u64 + 1, "{counters:?}");
+    assert_eq!(counters.held, counters.released + counters.waiting + evicted + expired);
+    assert!(counters.punts < counters.held, "questions are limited");
 }
 
 #[test]

@@ -183,7 +183,9 @@ mod tests {
         workers[1].encapsulated.add(true, 1, 70);
         workers[0].dropped(DropReason::TooBig, 3);
         let mut sum = Counters::default();
-        workers.iter().for_each(|w| w.add_to(&mut sum));
+        for worker in &workers {
+            worker.add_to(&mut sum);
+        }
         assert_eq!(sum.encapsulated.v4, Volume { packets: 3, bytes: 250 });
         assert_eq!(sum.encapsulated.v6, Volume { packets: 1, bytes: 70 });
         assert_eq!(sum.dropped(DropReason::TooBig), 3);

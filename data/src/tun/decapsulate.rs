@@ -9,6 +9,7 @@ use weft_fib::{DropReason, Forwarding, Reader, Tables};
 use weft_packet::addr::InstanceId;
 use weft_packet::ip::{self, Header};
 
+use super::device::Queue;
 use super::offload::{LONGEST_HEADERS, SuperPacket, VirtioHeader};
 use super::socket::Datagram;
 use super::worker::Worker;
@@ -106,7 +107,7 @@ impl Worker {
             ip::clamp_mss(packet, &header, limit);
         }
         let start = range.start + data_header::LENGTH;
-        let takes_udp = self.devices.queue(device).is_some_and(|queue| queue.takes_udp());
+        let takes_udp = self.devices.queue(device).is_some_and(Queue::takes_udp);
         let range = start..start + header.length;
         self.coalescer.add(&self.inbox.octets, range, &header, device, takes_udp);
         Ok(())

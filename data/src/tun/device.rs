@@ -1,5 +1,6 @@
 //! A TUN device with offloads: one file descriptor per queue.
 #![expect(unsafe_code, reason = "the ioctls that make a TUN device have no safe form")]
+#![expect(clippy::cast_possible_truncation, reason = "constants of the kernel, which fit")]
 
 use std::collections::HashMap;
 use std::fs::{File, OpenOptions};
@@ -118,7 +119,7 @@ fn attach(file: &File, name: &str) -> io::Result<()> {
     }
     let flags = libc::IFF_TUN | libc::IFF_NO_PI | libc::IFF_VNET_HDR | libc::IFF_MULTI_QUEUE;
     request.ifr_ifru.ifru_flags = flags as libc::c_short;
-    let length = VirtioHeader::LENGTH as libc::c_int;
+    let length: libc::c_int = const { VirtioHeader::LENGTH as u8 as libc::c_int };
     // SAFETY: the descriptor is open; both requests read only the value pointed to, which is of
     // the type they expect and lives through the call.
     unsafe {

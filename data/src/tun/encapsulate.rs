@@ -154,6 +154,10 @@ impl Worker {
     }
 
     fn hold_packet(&mut self, packet: Packet, header: &Header, eid: Eid) {
+        if self.limits.packets_per_eid == 0 {
+            self.ask_about(eid, header.source);
+            return self.discard(packet, DropReason::HoldEidFull);
+        }
         let octets = &self.outbox.octets(packet.span)[..header.length];
         let packets = packet.virtio.packets(octets.len());
         let held = Held { virtio: packet.virtio, packet: octets.into() };
@@ -189,7 +193,7 @@ impl Worker {
     /// was dropped, which has been counted.
     fn encapsulate(&mut self, packet: Packet, header: &Header, hash: u32, hop: &Hop) -> u64 {
         let Some(sender) = self.senders.pick(hop.remote.is_ipv6(), hash) else {
-            self.refuse(packet, &header, DropReason::NoUsableUplink);
+            self.refuse(packet, header, DropReason::NoUsableUplink);
             return 0;
         };
         if packet.virtio.segmentation.is_none() {
@@ -199,10 +203,10 @@ impl Worker {
                 return 0;
             }
             if let Some(limit) = self.options.mss_clamp.limit(hop.mtu, header.is_ipv6()) {
-                ip::clamp_mss(octets, &header, limit);
+                ip::clamp_mss(octets, header, limit);
             }
         }
-        let outer = Outer::of(&header, self.options.ttl, self.options.dscp);
+        let outer = Outer::of(header, self.options.ttl, self.options.dscp);
         let envelope = Envelope {
             sender,
             remote: hop.remote,
@@ -216,14 +220,14 @@ impl Worker {
         };
         let head = data_header::to_bytes(hop.encapsulation, packet.instance, header.is_ipv6());
         let mtu = if self.options.path_mtu_discovery { usize::from(hop.mtu) } else { usize::MAX };
-        match self.put(packet, &header, mtu, head, envelope) {
+        match self.put(packet, header, mtu, head, envelope) {
             Ok(packets) => packets,
             Err(NotSegmented::Malformed) => {
                 self.discard(packet, DropReason::Malformed);
                 0
             }
             Err(NotSegmented::TooBig) => {
-                self.too_big(packet, &header, hop.mtu);
+                self.too_big(packet, header, hop.mtu);
                 0
             }
         }
@@ -319,7 +323,7 @@ fn overhead(rloc: IpAddr) -> u16 {
 fn complete_checksum(packet: &mut [u8], partial: Option<PartialChecksum>) -> bool {
     let Some(PartialChecksum { start, offset }) = partial else { return true };
     let Some(covered) = packet.get_mut(usize::from(start)..) else { return false };
-    let sum = Sum::ZERO.add(covered).udp_checksum();
+    let sum = Sum::ZERO.with(covered).udp_checksum();
     match covered.get_mut(usize::from(offset)..).and_then(<[u8]>::first_chunk_mut) {
         Some(field) => {
             *field = sum.to_be_bytes();
@@ -345,7 +349,7 @@ mod tests {
         let pseudo = Sum::pseudo_header(header.source, header.destination, 17, 9);
         packet[26..28].copy_from_slice(&pseudo.folded().to_be_bytes());
         assert!(complete_checksum(&mut packet, Some(PartialChecksum { start: 20, offset: 6 })));
-        assert!(pseudo.add(&packet[20..]).is_right());
+        assert!(pseudo.with(&packet[20..]).is_right());
         for (start, offset) in [(20, 8), (29, 0), (30, 0), (u16::MAX, u16::MAX)] {
             assert!(!complete_checksum(&mut packet, Some(PartialChecksum { start, offset })));
         }

@@ -2,7 +2,7 @@
 
 use std::os::fd::{AsFd, BorrowedFd};
 use std::sync::mpsc::Sender;
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use nix::sys::eventfd::{EfdFlags, EventFd};
 use weft_packet::addr::{EidPrefix, InstanceId};
@@ -38,7 +38,7 @@ impl Mailbox {
 
     /// Leaves a command and wakes the worker.
     pub(super) fn put(&self, command: Command) {
-        let mut commands = self.commands.lock().unwrap_or_else(|poisoned| poisoned.into_inner());
+        let mut commands = self.commands.lock().unwrap_or_else(PoisonError::into_inner);
         commands.push(command);
         drop(commands);
         // The only failure is a counter at its limit, and then the event is set already.
@@ -48,7 +48,7 @@ impl Mailbox {
     /// Takes every command, in order.
     pub(super) fn take(&self) -> Vec<Command> {
         let _ = self.event.read();
-        let mut commands = self.commands.lock().unwrap_or_else(|poisoned| poisoned.into_inner());
+        let mut commands = self.commands.lock().unwrap_or_else(PoisonError::into_inner);
         std::mem::take(&mut *commands)
     }
 }

@@ -94,7 +94,9 @@ struct Handle {
 }
 
 impl Tun {
-    /// Opens a device for each instance and the receive sockets, and starts the workers.
+    /// Opens a device for each instance and the receive sockets, and starts the workers; all in
+    /// the network namespace of the calling thread.
+    #[expect(clippy::needless_pass_by_value, reason = "each worker takes a clone")]
     pub fn start(
         options: Options,
         instances: &[(InstanceId, String)],
@@ -161,7 +163,7 @@ impl Tun {
         self.tell(|| Command::Options(options.clone()));
     }
 
-    /// Opens a device for one more instance.
+    /// Opens a device for one more instance, in the network namespace of the calling thread.
     pub fn add_instance(&self, instance: InstanceId, device: &str) -> Result<(), Error> {
         let mut devices = self.lock_devices();
         if devices.contains_key(&instance) {

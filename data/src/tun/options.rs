@@ -66,7 +66,8 @@ impl Default for Options {
 /// Bounds on packets that wait for a mapping; shared evenly by the workers.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct HoldLimits {
-    /// Packets for one EID; 0 drops all packets to unresolved destinations.
+    /// Packets for one EID. With 0 packets to unresolved destinations are dropped, and the
+    /// control plane is asked all the same.
     pub packets_per_eid: usize,
     /// EIDs.
     pub eids: usize,

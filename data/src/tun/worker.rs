@@ -16,7 +16,7 @@ use weft_packet::addr::{EidPrefix, InstanceId};
 
 use super::counters::WorkerCounters;
 use super::device::{Devices, Queue};
-use super::hold::Hold;
+use super::hold::{Eid, Hold};
 use super::icmp::Icmp;
 use super::ledger::Ledger;
 use super::limiter::Limiter;
@@ -234,14 +234,20 @@ impl Worker {
 
     fn ask(&mut self) {
         while let Some((eid, source)) = self.hold.unasked() {
-            let punt = Upcall::Punt { instance: eid.instance, source, destination: eid.address };
-            if !self.punts.allow(self.now) || !(self.upcalls)(punt) {
-                self.ledger.counters.punts_deferred.add(1);
+            if !self.ask_about(eid, source) {
                 return;
             }
             self.hold.asked(&eid);
-            self.ledger.counters.punts.add(1);
         }
+    }
+
+    /// Asks the control plane about an EID; false when it has to be asked again.
+    pub(super) fn ask_about(&mut self, eid: Eid, source: IpAddr) -> bool {
+        let punt = Upcall::Punt { instance: eid.instance, source, destination: eid.address };
+        let asked = self.punts.allow(self.now) && (self.upcalls)(punt);
+        let counters = &self.ledger.counters;
+        if asked { &counters.punts } else { &counters.punts_deferred }.add(1);
+        asked
     }
 
     /// How long to sleep: for ever, unless packets are held.
@@ -284,7 +290,7 @@ impl Token {
         match number >> 32 {
             1 => Self::Device(index),
             2 => Self::Receiver(index),
-            3 => Self::Sender((index & 0xffff) as u16),
+            3 => Self::Sender(u16::try_from(index).unwrap_or(u16::MAX)),
             _ => Self::Mail,
         }
     }

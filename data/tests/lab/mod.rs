@@ -1,5 +1,6 @@
 //! Two sites and the underlay between them: four network namespaces in a row, host A, xTR A,
 //! xTR B, host B, with a plane in each xTR whose table the test writes.
+#![expect(clippy::unwrap_used, reason = "a lab that cannot be built fails the test")]
 
 use std::fs::File;
 use std::io::{Read, Write};
@@ -155,7 +156,8 @@ impl Lab {
         let ip: IpAddr = address.parse().unwrap();
         let listener = self.within("hb", || TcpListener::bind(SocketAddr::new(ip, 0)).unwrap());
         let to = listener.local_addr().unwrap();
-        let octets: Vec<u8> = (0..length).map(|n| (n * n / 251) as u8).collect();
+        let octets: Vec<u8> =
+            (0..length).map(|n| (n * n / 251 % 256).try_into().unwrap()).collect();
         let received = thread::scope(|scope| {
             let receiver = scope.spawn(move || {
                 let mut octets = Vec::new();
@@ -215,6 +217,13 @@ impl Plane {
         let paths = vec![Path { rloc, priority: 1, weight: 100, encapsulation }];
         self.fib.apply(Change::SetGroup { id: GroupId(1), paths });
         self.route(other, Route::Encapsulate(GroupId(1)));
+    }
+
+    /// Sets what happens to packets to any prefix.
+    pub(crate) fn set(&mut self, eid: &str, to: Route) {
+        self.fib.apply(route(eid, Source::Static, to));
+        self.fib.publish();
+        self.tun.release(eid_prefix(eid));
     }
 
     /// Sets what happens to packets to the other site, and releases what waits for it.

@@ -16,14 +16,21 @@ impl Sum {
     pub fn pseudo_header(source: IpAddr, destination: IpAddr, protocol: u8, length: usize) -> Self {
         let sum =
             [source, destination].into_iter().fold(Self::ZERO, |sum, address| match address {
-                IpAddr::V4(a) => sum.add(&a.octets()),
-                IpAddr::V6(a) => sum.add(&a.octets()),
+                IpAddr::V4(a) => sum.with(&a.octets()),
+                IpAddr::V6(a) => sum.with(&a.octets()),
             });
-        sum.add(&u32::from(protocol).to_be_bytes()).add(&(length as u32).to_be_bytes())
+        // No packet is longer than 32 bits can say, jumbograms included.
+        let length = u32::try_from(length).unwrap_or(u32::MAX);
+        sum.with(&u32::from(protocol).to_be_bytes()).with(&length.to_be_bytes())
+    }
+
+    /// The sum with the length field of a pseudo header added.
+    pub fn with_length(self, octets: usize) -> Self {
+        self.with(&(octets as u64).to_be_bytes())
     }
 
     /// The sum with `bytes` added.
-    pub fn add(self, bytes: &[u8]) -> Self {
+    pub fn with(self, bytes: &[u8]) -> Self {
         // Sums are formed in the machine's byte order (RFC 1071 §2 (B)) and 64 bits at a time
         // with end-around carry; independent lanes keep the carries from waiting on each other.
         let mut lanes = [self.0, 0, 0, 0];
@@ -76,7 +83,8 @@ impl Sum {
 pub fn update(checksum: u16, old: u16, new: u16) -> u16 {
     let sum = u32::from(!checksum) + u32::from(!old) + u32::from(new);
     let sum = (sum & 0xffff) + (sum >> 16);
-    !((sum & 0xffff) + (sum >> 16)) as u16
+    let sum = (sum & 0xffff) + (sum >> 16);
+    !((sum & 0xffff) as u16)
 }
 
 /// Writes the checksum of an IPv4 header, options included, into it. What is too short for one
@@ -84,7 +92,7 @@ pub fn update(checksum: u16, old: u16, new: u16) -> u16 {
 pub fn set_ipv4(header: &mut [u8]) {
     if let Some(field) = header.get_mut(10..12) {
         field.fill(0);
-        let checksum = Sum::ZERO.add(header).checksum();
+        let checksum = Sum::ZERO.with(header).checksum();
         header[10..12].copy_from_slice(&checksum.to_be_bytes());
     }
 }
@@ -110,20 +118,20 @@ mod tests {
 
     /// Zero has two forms in one's complement.
     fn same(a: u16, b: u16) -> bool {
-        a == b || (a % 0xffff == 0 && b % 0xffff == 0)
+        a == b || (a.is_multiple_of(0xffff) && b.is_multiple_of(0xffff))
     }
 
     #[test]
     fn example_of_rfc_1071() {
         let bytes = [0x00, 0x01, 0xf2, 0x03, 0xf4, 0xf5, 0xf6, 0xf7];
-        assert_eq!(Sum::ZERO.add(&bytes).folded(), 0xddf2);
+        assert_eq!(Sum::ZERO.with(&bytes).folded(), 0xddf2);
     }
 
     #[test]
     fn carries_survive_the_worst_octets() {
         for length in 0..200 {
             let bytes = vec![0xff; length];
-            assert!(same(Sum::ZERO.add(&bytes).folded(), by_definition(&bytes)), "{length}");
+            assert!(same(Sum::ZERO.with(&bytes).folded(), by_definition(&bytes)), "{length}");
         }
     }
 
@@ -131,7 +139,7 @@ mod tests {
     fn set_checksum_is_right() {
         let mut header = [0x45, 0, 0, 20, 1, 2, 0x40, 0, 64, 6, 9, 9, 10, 0, 0, 1, 10, 0, 0, 2];
         set_ipv4(&mut header);
-        assert!(Sum::ZERO.add(&header).is_right());
+        assert!(Sum::ZERO.with(&header).is_right());
         set_ipv4(&mut header[..5]);
     }
 
@@ -139,7 +147,7 @@ mod tests {
         #[test]
         fn sum_agrees_with_the_definition(bytes: Vec<u8>, split in 0usize..64) {
             let at = (split * 2).min(bytes.len());
-            let sum = Sum::ZERO.add(&bytes[..at]).add(&bytes[at..]);
+            let sum = Sum::ZERO.with(&bytes[..at]).with(&bytes[at..]);
             prop_assert!(same(sum.folded(), by_definition(&bytes)));
         }
 
@@ -147,7 +155,7 @@ mod tests {
         fn update_agrees_with_summing_again(mut words: [u16; 10], at in 0usize..10, new: u16) {
             let sum = |words: &[u16; 10]| {
                 let bytes: Vec<u8> = words.iter().flat_map(|w| w.to_be_bytes()).collect();
-                Sum::ZERO.add(&bytes).checksum()
+                Sum::ZERO.with(&bytes).checksum()
             };
             let before = sum(&words);
             let updated = update(before, words[at], new);

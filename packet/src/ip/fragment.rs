@@ -29,20 +29,21 @@ pub fn split(
         return false;
     };
     let field = u16::from_be_bytes([high, low]);
-    let (more_after, mut offset) = (field & MORE_FRAGMENTS, usize::from(field & 0x1fff));
+    let (more_after, first_offset) = (field & MORE_FRAGMENTS, field & OFFSET);
+    let mut offset = first_offset;
     let mut head = first.to_vec();
     loop {
         let (piece, rest) = payload.split_at(payload.len().min(room));
         let more = if rest.is_empty() { more_after } else { MORE_FRAGMENTS };
-        finish_header(&mut head, piece.len(), more | (offset & 0x1fff) as u16);
+        finish_header(&mut head, piece.len(), more | offset & OFFSET);
         emit(&head, piece);
         if rest.is_empty() {
             return true;
         }
-        if offset == usize::from(field & 0x1fff) {
+        if offset == first_offset {
             head = later_header(first);
         }
-        offset += piece.len() / 8;
+        offset = offset.saturating_add(saturated(piece.len() / 8));
         payload = rest;
     }
 }
@@ -65,7 +66,7 @@ fn later_header(first: &[u8]) -> Vec<u8> {
         options = after;
     }
     head.resize(head.len().next_multiple_of(4), 0);
-    let words = (head.len() / 4) as u8;
+    let words = u8::try_from(head.len() / 4).unwrap_or(MOST_WORDS).min(MOST_WORDS);
     if let Some(version) = head.first_mut() {
         *version = 0x40 | words;
     }
@@ -73,13 +74,22 @@ fn later_header(first: &[u8]) -> Vec<u8> {
 }
 
 fn finish_header(head: &mut [u8], payload: usize, field: u16) {
-    let length = (head.len() + payload) as u16;
+    let length = saturated(head.len() + payload);
     head[2..4].copy_from_slice(&length.to_be_bytes());
     head[6..8].copy_from_slice(&field.to_be_bytes());
     checksum::set_ipv4(head);
 }
 
+/// A count of an IPv4 packet's octets: as the packet's own length field holds it, it fits.
+fn saturated(count: usize) -> u16 {
+    u16::try_from(count).unwrap_or(u16::MAX)
+}
+
 const MORE_FRAGMENTS: u16 = 0x2000;
+/// In units of eight octets.
+const OFFSET: u16 = 0x1fff;
+/// What four bits can say of the header's length.
+const MOST_WORDS: u8 = 15;
 /// The option is copied into every fragment.
 const COPIED: u8 = 0x80;
 
@@ -115,7 +125,7 @@ mod tests {
             let field = u16::from_be_bytes([fragment[6], fragment[7]]);
             assert_eq!(usize::from(field & 0x1fff) * 8, payload.len());
             assert_eq!(field & MORE_FRAGMENTS == 0, n + 1 == fragments.len());
-            assert!(Sum::ZERO.add(&fragment[..header.transport]).is_right());
+            assert!(Sum::ZERO.with(&fragment[..header.transport]).is_right());
             payload.extend(&fragment[header.transport..header.length]);
         }
         payload

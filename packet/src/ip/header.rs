@@ -183,13 +183,14 @@ fn follow_extensions(mut next: u8, payload: &[u8]) -> (u8, usize, Fragment) {
 
 fn halves(address: Ipv6Addr) -> [u64; 2] {
     let bits = address.to_bits();
-    [(bits >> 64) as u64, bits as u64]
+    [(bits >> 64) as u64, (bits & 0xffff_ffff_ffff_ffff) as u64]
 }
 
 /// Folded multiplication: every input bit reaches every output bit.
 fn mix(value: u64, hash: u64) -> u64 {
-    let product = u128::from(value ^ hash ^ 0x9e37_79b9_7f4a_7c15) * 0xd6e8_feb8_6659_fd93;
-    (product >> 64) as u64 ^ product as u64
+    let factor = value ^ hash ^ 0x9e37_79b9_7f4a_7c15;
+    let (low, high) = factor.carrying_mul(0xd6e8_feb8_6659_fd93, 0);
+    low ^ high
 }
 
 /// TCP, UDP, DCCP, SCTP and UDP-Lite: ports are the first four octets.

@@ -4,6 +4,7 @@ use std::net::IpAddr;
 
 use super::checksum::{self, Sum};
 use super::header::{Fragment, Header};
+
 use super::protocol;
 use super::scope::Scope;
 use crate::wire::Writer;
@@ -59,12 +60,12 @@ fn error_v4(packet: &[u8], header: &Header, problem: Problem, source: IpAddr) ->
     };
     let quoted = &packet[..packet.len().min(LARGEST_V4 - 28)];
     let mut w = Writer::default();
-    w.u8(0x45).u8(PRECEDENCE).u16((28 + quoted.len()) as u16).u32(0);
+    w.u8(0x45).u8(PRECEDENCE).u16(bounded(28 + quoted.len())).u32(0);
     w.u8(64).u8(protocol::ICMP).u16(0).ip(source).ip(header.source);
     w.u8(3).u8(code).u16(0).u16(0).u16(mtu).bytes(quoted);
     let mut octets = w.into_bytes();
     checksum::set_ipv4(&mut octets[..20]);
-    let sum = Sum::ZERO.add(&octets[20..]).checksum();
+    let sum = Sum::ZERO.with(&octets[20..]).checksum();
     octets[22..24].copy_from_slice(&sum.to_be_bytes());
     octets
 }
@@ -79,13 +80,18 @@ fn error_v6(packet: &[u8], header: &Header, problem: Problem, source: IpAddr) ->
     let quoted = &packet[..packet.len().min(LARGEST_V6 - 48)];
     let length = 8 + quoted.len();
     let mut w = Writer::default();
-    w.u32(6 << 28).u16(length as u16).u8(protocol::ICMPV6).u8(64).ip(source).ip(header.source);
+    w.u32(6 << 28).u16(bounded(length)).u8(protocol::ICMPV6).u8(64).ip(source).ip(header.source);
     w.u8(kind).u8(code).u16(0).u32(mtu.into()).bytes(quoted);
     let mut octets = w.into_bytes();
     let sum = Sum::pseudo_header(source, header.source, protocol::ICMPV6, length);
-    let sum = sum.add(&octets[40..]).checksum();
+    let sum = sum.with(&octets[40..]).checksum();
     octets[42..44].copy_from_slice(&sum.to_be_bytes());
     octets
+}
+
+/// What a length field says of an error; errors stay far below what it can say.
+fn bounded(length: usize) -> u16 {
+    u16::try_from(length).unwrap_or(u16::MAX)
 }
 
 /// True for ICMP errors, and for ICMP messages cut too short to tell.
@@ -145,7 +151,7 @@ mod tests {
         assert_eq!(error[20..22], [3, 4]);
         assert_eq!(error[24..28], [0, 0, 0x05, 0xb8]);
         assert_eq!(error[28..], packet[..548]);
-        assert!(Sum::ZERO.add(&error[..20]).is_right() && Sum::ZERO.add(&error[20..]).is_right());
+        assert!(Sum::ZERO.with(&error[..20]).is_right() && Sum::ZERO.with(&error[20..]).is_right());
     }
 
     #[test]
@@ -159,7 +165,7 @@ mod tests {
         assert_eq!(error[44..48], [0, 0, 0x05, 0xa4]);
         assert_eq!(error[48..], packet[..1232]);
         let sum = Sum::pseudo_header(header.source, header.destination, 58, error.len() - 40);
-        assert!(sum.add(&error[40..]).is_right());
+        assert!(sum.with(&error[40..]).is_right());
     }
 
     #[test]

@@ -17,6 +17,11 @@ pub use header::{Fragment, Header, flow_hash};
 pub use rewrite::{clamp_mss, is_syn, set_traffic_class, set_ttl};
 pub use scope::Scope;
 
+/// A 16-bit length field. Packets longer than it can express do not exist; it would saturate.
+pub fn length_field(octets: usize) -> [u8; 2] {
+    u16::try_from(octets).unwrap_or(u16::MAX).to_be_bytes()
+}
+
 /// Protocol numbers of the headers this module knows.
 pub mod protocol {
     /// ICMP.

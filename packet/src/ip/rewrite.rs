@@ -114,11 +114,11 @@ mod tests {
         let header = Header::read(packet).unwrap();
         let length = header.length - header.transport;
         Sum::pseudo_header(header.source, header.destination, header.protocol, length)
-            .add(&packet[header.transport..])
+            .with(&packet[header.transport..])
     }
 
     fn all_right(packet: &[u8]) -> bool {
-        Sum::ZERO.add(&packet[..20]).is_right() && transport_sum(packet).is_right()
+        Sum::ZERO.with(&packet[..20]).is_right() && transport_sum(packet).is_right()
     }
 
     #[test]

@@ -115,7 +115,7 @@ pub(super) fn write(
     if from.is_ipv4() {
         w.patch(ip_at + 2, saturated(w.len() - ip_at));
         let header = w.as_bytes().get(ip_at..udp_at).unwrap_or_default();
-        w.patch(ip_at + 10, Sum::ZERO.add(header).checksum().to_be_bytes());
+        w.patch(ip_at + 10, Sum::ZERO.with(header).checksum().to_be_bytes());
     } else {
         w.patch(ip_at + 4, saturated(udp_length));
     }
@@ -136,7 +136,7 @@ fn one_family(source: IpAddr, destination: IpAddr) -> (IpAddr, IpAddr) {
 }
 
 fn udp_sum(source: IpAddr, destination: IpAddr, datagram: &[u8]) -> Sum {
-    Sum::pseudo_header(source, destination, protocol::UDP, datagram.len()).add(datagram)
+    Sum::pseudo_header(source, destination, protocol::UDP, datagram.len()).with(datagram)
 }
 
 const UDP: &str = "inner UDP header";

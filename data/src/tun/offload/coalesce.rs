@@ -4,12 +4,16 @@
 //! Packets are joined only if cutting the result gives them back: same headers, consecutive TCP
 //! sequence numbers or equal UDP sizes, right checksums. Order within a flow is kept: a packet
 //! that cannot join closes what it could not join.
+#![expect(
+    clippy::cast_possible_truncation,
+    reason = "sequence numbers wrap; a super-packet fits 16 bits"
+)]
 
 use std::net::IpAddr;
 use std::ops::Range;
 
 use weft_packet::ip::checksum::{Sum, set_ipv4};
-use weft_packet::ip::{Fragment, Header, protocol};
+use weft_packet::ip::{Fragment, Header, length_field, protocol};
 
 use super::virtio::{PartialChecksum, Segmentation, Transport, VirtioHeader};
 
@@ -140,17 +144,17 @@ impl SuperPacket {
         let (ip, upper) = out.split_at_mut(flow.transport);
         let upper_length = upper.len() + self.bytes;
         if self.ipv6 {
-            ip[4..6].copy_from_slice(&(upper_length as u16).to_be_bytes());
+            ip[4..6].copy_from_slice(&length_field(upper_length));
         } else {
-            let length = (ip.len() + upper_length) as u16;
-            ip[2..4].copy_from_slice(&length.to_be_bytes());
+            let length = length_field(ip.len() + upper_length);
+            ip[2..4].copy_from_slice(&length);
             set_ipv4(ip);
         }
         let field = if flow.tcp {
             upper[13] |= if flow.pushed { PSH } else { 0 };
             TCP_CHECKSUM
         } else {
-            upper[4..6].copy_from_slice(&(upper_length as u16).to_be_bytes());
+            upper[4..6].copy_from_slice(&length_field(upper_length));
             UDP_CHECKSUM
         };
         let protocol = if flow.tcp { protocol::TCP } else { protocol::UDP };
@@ -287,9 +291,9 @@ fn checksums_are_right(packet: &[u8], tcp: bool) -> bool {
     let Ok(header) = Header::read(packet) else { return false };
     let protocol = if tcp { protocol::TCP } else { protocol::UDP };
     let length = packet.len() - header.transport;
-    (header.is_ipv6() || Sum::ZERO.add(&packet[..header.transport]).is_right())
+    (header.is_ipv6() || Sum::ZERO.with(&packet[..header.transport]).is_right())
         && Sum::pseudo_header(header.source, header.destination, protocol, length)
-            .add(&packet[header.transport..])
+            .with(&packet[header.transport..])
             .is_right()
 }
 

@@ -1,10 +1,11 @@
 //! Cuts a super-packet: what a network card does for the kernel, done before encapsulation
 //! because every packet needs an outer header of its own.
+#![expect(clippy::cast_possible_truncation, reason = "sequence numbers and identifications wrap")]
 
 use std::ops::Range;
 
-use weft_packet::ip::Header;
 use weft_packet::ip::checksum::{Sum, set_ipv4};
+use weft_packet::ip::{Header, length_field};
 
 use super::virtio::{Segmentation, Transport};
 
@@ -91,24 +92,24 @@ impl<'a> Segments<'a> {
             self.finish_tcp(upper, n, range.end == self.packet.len());
             TCP_CHECKSUM
         } else {
-            upper[4..6].copy_from_slice(&(upper_length as u16).to_be_bytes());
+            upper[4..6].copy_from_slice(&length_field(upper_length));
             UDP_CHECKSUM
         };
         upper[field..field + 2].fill(0);
-        let sum = self.pseudo.add(&(upper_length as u32).to_be_bytes());
-        let sum = sum.add(upper).add(&self.packet[range]);
+        let sum = self.pseudo.with_length(upper_length);
+        let sum = sum.with(upper).with(&self.packet[range]);
         let checksum = if self.tcp { sum.checksum() } else { sum.udp_checksum() };
         upper[field..field + 2].copy_from_slice(&checksum.to_be_bytes());
     }
 
     fn finish_ip(&self, ip: &mut [u8], n: usize, upper_length: usize) {
         if self.ipv6 {
-            let length = (ip.len() - 40 + upper_length) as u16;
-            ip[4..6].copy_from_slice(&length.to_be_bytes());
+            let length = length_field(ip.len() - 40 + upper_length);
+            ip[4..6].copy_from_slice(&length);
         } else {
-            let length = (ip.len() + upper_length) as u16;
             let identification = u16::from_be_bytes([ip[4], ip[5]]).wrapping_add(n as u16);
-            ip[2..4].copy_from_slice(&length.to_be_bytes());
+            let length = length_field(ip.len() + upper_length);
+            ip[2..4].copy_from_slice(&length);
             ip[4..6].copy_from_slice(&identification.to_be_bytes());
             set_ipv4(ip);
         }

@@ -1,4 +1,5 @@
 //! Socket addresses as the kernel reads and writes them.
+#![expect(clippy::cast_possible_truncation, reason = "sizes of kernel structures, which fit")]
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
@@ -24,7 +25,7 @@ impl Address {
                 libc::AF_INET6
             }
         };
-        octets[..2].copy_from_slice(&(family as libc::sa_family_t).to_ne_bytes());
+        octets[..2].copy_from_slice(&(family.cast_unsigned() as libc::sa_family_t).to_ne_bytes());
         Self(octets)
     }
 

@@ -64,6 +64,12 @@ impl<'a> Iterator for Messages<'a> {
     }
 }
 
+/// How many octets of control messages the kernel wrote.
+#[allow(clippy::unnecessary_cast, reason = "its type differs between C libraries")]
+pub(super) const fn control_length(header: &libc::msghdr) -> usize {
+    header.msg_controllen as usize
+}
+
 /// The integer at the start of `data`.
 pub(super) fn integer(data: &[u8]) -> Option<libc::c_int> {
     data.first_chunk().map(|octets| libc::c_int::from_ne_bytes(*octets))

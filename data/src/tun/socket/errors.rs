@@ -1,11 +1,12 @@
 //! The error queue of the sending sockets: how large a packet the path to a locator carries.
 #![expect(unsafe_code, reason = "recvmsg takes a structure of pointers")]
+#![expect(clippy::cast_possible_truncation, reason = "sizes of kernel structures, which fit")]
 
 use std::net::IpAddr;
 use std::os::fd::{AsRawFd, BorrowedFd};
 
 use super::address::Address;
-use super::control::Control;
+use super::control::{Control, control_length};
 
 /// The largest outer packet the path to a locator carries, as a router on the way or our own
 /// kernel said.
@@ -21,9 +22,9 @@ impl PathMtu {
     pub(in crate::tun) fn learn(fd: BorrowedFd<'_>, learnt: &mut Vec<Self>) {
         for _ in 0..MOST_ERRORS {
             match next_error(fd) {
-                Some(Some(path)) if !learnt.contains(&path) => learnt.push(path),
-                Some(_) => {}
-                None => return,
+                Taken::Size(path) if !learnt.contains(&path) => learnt.push(path),
+                Taken::Size(_) | Taken::Other => {}
+                Taken::Nothing => return,
             }
         }
     }
@@ -41,8 +42,18 @@ impl PathMtu {
     }
 }
 
-/// Takes one error off the queue; the inner `None` is an error that is not about size.
-fn next_error(fd: BorrowedFd<'_>) -> Option<Option<PathMtu>> {
+/// What was on the error queue.
+enum Taken {
+    /// An error about size.
+    Size(PathMtu),
+    /// Any other error.
+    Other,
+    /// No more errors.
+    Nothing,
+}
+
+/// Takes one error off the queue.
+fn next_error(fd: BorrowedFd<'_>) -> Taken {
     let mut destination = Address::default();
     let mut control = Control::EMPTY;
     let mut quoted = [0; 64];
@@ -58,16 +69,17 @@ fn next_error(fd: BorrowedFd<'_>) -> Option<Option<PathMtu>> {
     let flags = libc::MSG_ERRQUEUE | libc::MSG_DONTWAIT;
     // SAFETY: the header points to buffers of the lengths given that live through the call.
     if unsafe { libc::recvmsg(fd.as_raw_fd(), &raw mut header, flags) } < 0 {
-        return None;
+        return Taken::Nothing;
     }
-    let error = control.messages(header.msg_controllen as usize).find_map(|message| {
+    let error = control.messages(control_length(&header)).find_map(|message| {
         let is_error = matches!(
             message,
             (libc::IPPROTO_IP, libc::IP_RECVERR, _) | (libc::IPPROTO_IPV6, libc::IPV6_RECVERR, _)
         );
         is_error.then_some(message.2)
     });
-    Some(destination.ip().zip(error).and_then(|(rloc, error)| PathMtu::read(rloc, error)))
+    let size = destination.ip().zip(error).and_then(|(rloc, error)| PathMtu::read(rloc, error));
+    size.map_or(Taken::Other, Taken::Size)
 }
 
 /// A bound on the work done at once.

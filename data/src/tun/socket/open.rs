@@ -1,5 +1,6 @@
 //! Making sockets.
 #![expect(unsafe_code, reason = "several socket options of UDP have no safe form")]
+#![expect(clippy::cast_possible_truncation, reason = "sizes of kernel structures, which fit")]
 
 use std::hash::{BuildHasher, RandomState};
 use std::io;
@@ -153,7 +154,7 @@ fn refuse_datagrams(fd: &OwnedFd) -> io::Result<()> {
 fn bind_to_flow_port(fd: &OwnedFd, any: IpAddr) -> io::Result<()> {
     const FIRST: u16 = 49_152;
     const ATTEMPTS: u16 = 512;
-    let start = RandomState::new().hash_one(fd.as_raw_fd()) as u16;
+    let start = (RandomState::new().hash_one(fd.as_raw_fd()) & 0xffff) as u16;
     let mut refusal = io::ErrorKind::AddrInUse.into();
     for attempt in 0..ATTEMPTS {
         let port = FIRST | (start.wrapping_add(attempt) & 0x3fff);

@@ -1,6 +1,7 @@
 //! Receiving many datagrams with few system calls: `recvmmsg`, each message up to 64 equal
 //! datagrams of one sender (`UDP_GRO`).
 #![expect(unsafe_code, reason = "recvmmsg takes structures of pointers")]
+#![expect(clippy::cast_possible_truncation, reason = "sizes of kernel structures, which fit")]
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::ops::Range;
@@ -9,7 +10,7 @@ use std::os::fd::{AsFd, AsRawFd};
 use nix::errno::Errno;
 
 use super::address::Address;
-use super::control::{Control, integer};
+use super::control::{Control, control_length, integer};
 use super::open::Receiver;
 use crate::pipeline::Arrival;
 
@@ -87,7 +88,7 @@ impl Inbox {
         };
         let count = Errno::result(count)?.unsigned_abs() as usize;
         for (n, header) in headers.iter().enumerate().take(count) {
-            self.arrived(n, header.msg_len as usize, header.msg_hdr.msg_controllen as usize);
+            self.arrived(n, header.msg_len as usize, control_length(&header.msg_hdr));
         }
         let overflow = self.overflow.take().unwrap_or(socket.overflow);
         let lost = overflow.wrapping_sub(std::mem::replace(&mut socket.overflow, overflow));
@@ -124,13 +125,13 @@ impl Inbox {
                     }
                 }
                 (libc::IPPROTO_IP, libc::IP_TTL) | (libc::IPPROTO_IPV6, libc::IPV6_HOPLIMIT) => {
-                    datagram.outer.ttl = (number() & 0xff) as u8;
+                    datagram.outer.ttl = (number() & 0xff).unsigned_abs() as u8;
                 }
                 (libc::IPPROTO_IP, libc::IP_TOS) => {
                     datagram.outer.traffic_class = data.first().copied().unwrap_or(0);
                 }
                 (libc::IPPROTO_IPV6, libc::IPV6_TCLASS) => {
-                    datagram.outer.traffic_class = (number() & 0xff) as u8;
+                    datagram.outer.traffic_class = (number() & 0xff).unsigned_abs() as u8;
                 }
                 (libc::SOL_UDP, libc::UDP_GRO) => {
                     datagram.segment = usize::try_from(number()).unwrap_or(0).max(1);

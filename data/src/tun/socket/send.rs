@@ -1,6 +1,7 @@
 //! Sending many datagrams with few system calls: `sendmmsg`, each message up to 64 equal
 //! datagrams (`UDP_SEGMENT`).
 #![expect(unsafe_code, reason = "sendmmsg takes structures of pointers")]
+#![expect(clippy::cast_possible_truncation, reason = "sizes of kernel structures, which fit")]
 
 use std::marker::PhantomData;
 use std::net::IpAddr;

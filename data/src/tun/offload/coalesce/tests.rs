@@ -45,7 +45,7 @@ impl Maker {
             protocol,
             usize::from(upper_length),
         )
-        .add(&packet[start..]);
+        .with(&packet[start..]);
         let (at, sum) = if self.tcp {
             (TCP_CHECKSUM, sum.checksum())
         } else {
@@ -137,7 +137,7 @@ fn the_checksum_left_to_the_kernel_completes_to_the_right_one() {
     let (virtio, mut octets) = written[0].clone();
     let partial = virtio.checksum.unwrap();
     let (start, field) = (usize::from(partial.start), usize::from(partial.start + partial.offset));
-    let sum = Sum::ZERO.add(&octets[start..]).checksum();
+    let sum = Sum::ZERO.with(&octets[start..]).checksum();
     octets[field..field + 2].copy_from_slice(&sum.to_be_bytes());
     assert!(checksums_are_right(&octets, true));
 }
