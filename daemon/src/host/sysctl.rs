@@ -76,14 +76,23 @@ pub fn needed<'a>(devices: impl Iterator<Item = &'a str>) -> Vec<Setting> {
     settings
 }
 
-/// Keeps the kernel from talking on our device: no router solicitations, no link-local address.
-pub fn quiet(device: &str) {
+/// Settings of a device of ours: the kernel neither talks on it (no router solicitations, no
+/// link-local address) nor drops what we deliver through it: ICMP errors come from an address of
+/// this host, and answers need not take the same way.
+pub fn prepare(device: &str) {
     let device = device.replace('.', "/");
-    for (name, value) in [("addr_gen_mode", "1"), ("accept_ra", "0"), ("router_solicitations", "0")]
-    {
-        let path = format!("/proc/sys/net/ipv6/conf/{device}/{name}");
-        // A kernel without IPv6 has nothing to be quiet about.
-        let _ = fs::write(path, value);
+    let settings = [
+        ("ipv6", "addr_gen_mode", "1"),
+        ("ipv6", "accept_ra", "0"),
+        ("ipv6", "router_solicitations", "0"),
+        ("ipv4", "accept_local", "1"),
+        ("ipv4", "rp_filter", "0"),
+    ];
+    for (family, name, value) in settings {
+        let path = format!("/proc/sys/net/{family}/conf/{device}/{name}");
+        if let Err(error) = fs::write(&path, value) {
+            tracing::debug!(path, %error, "kernel setting not changed");
+        }
     }
 }
 

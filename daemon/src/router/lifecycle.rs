@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use tokio::sync::{Notify, mpsc};
 use weft_control::engine::{Actions, Random};
-use weft_control::lisp::Lisp;
+use weft_control::lisp::{Lisp, Stored, etr};
 use weft_data::tun::{Options as PlaneOptions, Tun, Upcall};
 use weft_fib::{Fib, Reader, Uplink};
 use weft_manage::config::{Config, Driver, UplinkNames, load};
@@ -19,7 +19,7 @@ use crate::host::netlink::Netlink;
 use crate::host::plan::{device_name, plan};
 use crate::host::{sysctl, uplinks};
 use crate::journal::Journal;
-use crate::store::Store;
+use crate::store::{self, Store};
 use crate::{api, data_plane};
 
 /// Punts and the like that may wait for the control plane.
@@ -45,7 +45,7 @@ impl Router {
         let clock = Clock::start();
         let mut actions = Actions::default();
         let local = uplinks::uplinks(&config.uplinks, &facts);
-        let stored = store.load()?;
+        let stored = stored(&store, &clock)?;
         let random = Random::new(seed()?);
         let now = clock.now();
         let engine =
@@ -129,7 +129,7 @@ impl Router {
                 continue;
             }
             if !link.up {
-                sysctl::quiet(&name);
+                sysctl::prepare(&name);
             }
             match self.netlink.bring_up(link.index, mtu).await {
                 Ok(()) => raised = true,
@@ -168,6 +168,14 @@ impl Router {
             }
         }
     }
+}
+
+/// What engines go on from: what is on disk, and a floor for nonces in case the disk is new.
+pub(super) fn stored(store: &Store, clock: &Clock) -> Result<Stored, store::Error> {
+    let mut stored = store.load()?;
+    let floor = clock.wall(clock.now()).as_secs() << 20;
+    stored.insert(etr::FLOOR_KEY.to_owned(), floor.to_be_bytes().to_vec());
+    Ok(stored)
 }
 
 /// Paths given on the command line win over the file's.

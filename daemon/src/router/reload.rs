@@ -1,10 +1,11 @@
 //! The configuration changes while packets flow: only the difference is applied.
 
+use weft_control::lisp::Stored;
 use weft_manage::api::Failure;
 use weft_manage::config::{Config, load};
 
 use super::Router;
-use super::lifecycle::override_paths;
+use super::lifecycle::{override_paths, stored};
 use crate::data_plane;
 use crate::host::plan::device_name;
 
@@ -30,10 +31,19 @@ impl Router {
                 exit: 1,
             });
         }
+        let stored = if self.engine.needs_stored(&new.lisp) {
+            stored(&self.store, &self.clock).map_err(|error| Failure {
+                error: error.to_string(),
+                help: None,
+                exit: 1,
+            })?
+        } else {
+            Stored::default()
+        };
         self.change_instances(&new)?;
         let now = self.clock.now();
         self.config = new;
-        self.engine.reconfigure(now, self.config.lisp.clone(), &mut self.actions);
+        self.engine.reconfigure(now, self.config.lisp.clone(), &stored, &mut self.actions);
         self.carry_out();
         self.links_changed().await;
         self.check_sysctls();
