@@ -297,16 +297,15 @@ impl Worker {
                 _ => DropReason::SendFailed,
             };
             self.ledger.drop(reason, envelope.instance, &failure.packet, 1, now);
-            let mut learnt = self.outbox.learnt.iter().rev();
-            let path = learnt.find(|path| path.rloc == envelope.remote);
+            let mtu = self.senders.path_mtu(envelope.remote);
             let header = Header::read(&failure.packet);
-            if let (DropReason::TooBig, Some(path), Ok(header)) = (reason, path, header) {
+            if let (DropReason::TooBig, Some(mtu), Ok(header)) = (reason, mtu, header) {
                 let subject = Subject {
                     instance: envelope.instance,
                     packet: &failure.packet,
                     header: &header,
                 };
-                let problem = Problem::TooBig(path.mtu - overhead(path.rloc));
+                let problem = Problem::TooBig(mtu - overhead(envelope.remote));
                 self.icmp.answer(&self.devices, subject, problem, now);
             }
         }

@@ -299,7 +299,7 @@ impl Outbox {
                 }
                 // What an earlier packet met is told to the next one: take it off and try again.
                 Err(error) if !tried_again && !is_full(error) => {
-                    PathMtu::learn(fd, &mut self.learnt);
+                    senders.learn(sender, &mut self.learnt);
                     tried_again = true;
                 }
                 Err(error) => {
@@ -342,7 +342,7 @@ impl Outbox {
                         counters.encapsulated.add(envelope.inner_ipv6, 1, inner);
                     }
                     Err(error) => {
-                        PathMtu::learn(fd, &mut self.learnt);
+                        senders.learn(envelope.sender, &mut self.learnt);
                         failed.push((n, error));
                     }
                 }

@@ -198,9 +198,7 @@ impl Worker {
 
     /// Routers on the path complained about what a socket sent.
     fn read_errors(&mut self, sender: u16) {
-        if let Some(fd) = self.senders.get(sender) {
-            PathMtu::learn(fd, &mut self.outbox.learnt);
-        }
+        self.senders.learn(sender, &mut self.outbox.learnt);
         self.report_learnt();
         self.outbox.learnt.clear();
     }

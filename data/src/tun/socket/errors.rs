@@ -17,9 +17,8 @@ pub(in crate::tun) struct PathMtu {
 }
 
 impl PathMtu {
-    /// Takes every error off the queue of a socket, which also clears the error the next send
-    /// would fail with, and adds what it says about path MTUs to `learnt`.
-    pub(in crate::tun) fn learn(fd: BorrowedFd<'_>, learnt: &mut Vec<Self>) {
+    /// Takes the errors off the queue of a socket and adds what they say to `learnt`.
+    pub(super) fn learn(fd: BorrowedFd<'_>, learnt: &mut Vec<Self>) {
         for _ in 0..MOST_ERRORS {
             match next_error(fd) {
                 Taken::Size(path) if !learnt.contains(&path) => learnt.push(path),

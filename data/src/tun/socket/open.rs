@@ -2,14 +2,17 @@
 #![expect(unsafe_code, reason = "several socket options of UDP have no safe form")]
 #![expect(clippy::cast_possible_truncation, reason = "sizes of kernel structures, which fit")]
 
+use std::collections::HashMap;
 use std::hash::{BuildHasher, RandomState};
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, OwnedFd};
+use std::sync::{Mutex, PoisonError};
 
 use weft_packet::lisp::{DATA_PORT, VXLAN_GPE_PORT};
 
 use super::address::Address;
+use super::errors::PathMtu;
 
 /// A socket that receives encapsulated packets; every worker has its own share of each port.
 #[derive(Debug)]
@@ -73,6 +76,9 @@ impl AsFd for Receiver {
 pub(in crate::tun) struct Senders {
     v4: Vec<OwnedFd>,
     v6: Vec<OwnedFd>,
+    /// Path MTUs learnt last. Any worker may be the one that takes an error off a socket, but
+    /// the one whose packet met it has to tell the host.
+    paths: Mutex<HashMap<IpAddr, u16>>,
 }
 
 impl Senders {
@@ -88,7 +94,7 @@ impl Senders {
             Err((_, error)) if is_missing(&error) => Vec::new(),
             opened => opened?,
         };
-        Ok(Self { v4, v6 })
+        Ok(Self { v4, v6, paths: Mutex::default() })
     }
 
     /// The socket for a flow towards this family; `None` where the kernel lacks the family.
@@ -108,6 +114,24 @@ impl Senders {
     /// Every socket with its number.
     pub(in crate::tun) fn iter(&self) -> impl Iterator<Item = (u16, BorrowedFd<'_>)> {
         (0..).zip(self.v4.iter().chain(&self.v6).map(AsFd::as_fd))
+    }
+
+    /// Takes every error off the queue of a socket, which also clears the error its next send
+    /// would fail with, and adds what they say about path MTUs to `learnt`.
+    pub(in crate::tun) fn learn(&self, sender: u16, learnt: &mut Vec<PathMtu>) {
+        let Some(fd) = self.get(sender) else { return };
+        let mut paths = self.paths.lock().unwrap_or_else(PoisonError::into_inner);
+        let known = learnt.len();
+        PathMtu::learn(fd, learnt);
+        if paths.len() > MOST_PATHS {
+            paths.clear();
+        }
+        paths.extend(learnt[known..].iter().map(|path| (path.rloc, path.mtu)));
+    }
+
+    /// The path MTU to a locator, as any worker learnt it last.
+    pub(in crate::tun) fn path_mtu(&self, rloc: IpAddr) -> Option<u16> {
+        self.paths.lock().unwrap_or_else(PoisonError::into_inner).get(&rloc).copied()
     }
 
     /// With path MTU discovery the kernel sets DF and refuses what it knows to be too big;
@@ -227,5 +251,7 @@ fn is_missing(error: &io::Error) -> bool {
     matches!(error.raw_os_error(), Some(libc::EAFNOSUPPORT | libc::EADDRNOTAVAIL))
 }
 
+/// Locators whose path MTU is remembered.
+const MOST_PATHS: usize = 4096;
 /// Accept datagrams without checksum over IPv6 (`linux/udp.h`).
 const UDP_NO_CHECK6_RX: libc::c_int = 102;
