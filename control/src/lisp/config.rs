@@ -5,7 +5,7 @@ use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 use weft_fib::{Encapsulation, UplinkId};
 use weft_packet::addr::{EidPrefix, InstanceId, Prefix, SiteId, XtrId};
-use weft_packet::lisp::{Algorithm, Action};
+use weft_packet::lisp::{Action, Algorithm};
 
 /// The whole of it.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]

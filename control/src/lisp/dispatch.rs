@@ -37,7 +37,8 @@ impl Lisp {
         }
     }
 
-    /// A Map-Request that came as it is: a probe, an SMR, or a question to this ETR.
+    /// A Map-Request that came as it is: a probe, an SMR, or a question to this ETR; what it does
+    /// not hold is asked of the Map-Server here.
     fn map_request(
         &mut self,
         now: Instant,
@@ -51,7 +52,12 @@ impl Lisp {
             itr.smr(now, datagram, request, local, out);
             return Ok(());
         }
-        let mapping_system = self.map_server.is_some() || self.map_resolver.is_some();
+        let ours = request.probe || self.holds(request);
+        if let (Some(server), false) = (&mut self.map_server, ours) {
+            server.request(now, datagram, request, out);
+            return Ok(());
+        }
+        let mapping_system = self.mapping_system();
         let Some(etr) = &mut self.etr else {
             let probe = request.probe && mapping_system;
             return Err(if probe { Refusal::ProbeNotAllowed } else { Refusal::NotForUs });
@@ -122,12 +128,8 @@ impl Lisp {
         if request.smr {
             return Err(Refusal::Inconsistent);
         }
-        let mapping_system = self.map_server.is_some() || self.map_resolver.is_some();
-        let asked = request.eids.iter().find_map(|e| e.eid.prefix());
-        let holds = |etr: &super::etr::Etr| asked.is_some_and(|eid| etr.holds(eid));
-        if let Some(etr) = &mut self.etr
-            && (ecm.to_etr || !mapping_system || holds(etr))
-        {
+        let ours = ecm.to_etr || !self.mapping_system() || self.holds(request);
+        if let (Some(etr), true) = (&mut self.etr, ours) {
             let question = Question { request, source: ecm.source, to: datagram.to };
             etr.request(now, question, self.uplinks.effective(), out);
             return Ok(());
@@ -143,6 +145,17 @@ impl Lisp {
             _ => return Err(Refusal::NotForUs),
         }
         Ok(())
+    }
+
+    /// True when the ETR here holds what is asked for.
+    fn holds(&self, request: &MapRequest) -> bool {
+        let asked = request.eids.iter().find_map(|e| e.eid.prefix());
+        self.etr.as_ref().zip(asked).is_some_and(|(etr, eid)| etr.holds(eid))
+    }
+
+    /// True when this router is a part of the mapping system.
+    fn mapping_system(&self) -> bool {
+        self.map_server.is_some() || self.map_resolver.is_some()
     }
 }
 
@@ -160,3 +173,123 @@ pub(super) fn refuse(
 
 /// Of answers about what no site holds, where no Map-Resolver here says otherwise (RFC 9301 §8.3).
 const NEGATIVE_TTL: Duration = Duration::from_mins(15);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::engine::{Action as Do, Random, Stored};
+    use crate::lisp::config::{self, Config, DatabaseMapping, StaticMapping};
+    use weft_packet::addr::{InstanceId, Nonce};
+    use weft_packet::lisp::{Action, Address, RequestedEid};
+    use weft_packet::wire::Wire;
+
+    const ITR: &str = "203.0.113.9";
+
+    fn eid(text: &str) -> EidPrefix {
+        EidPrefix::new(InstanceId::DEFAULT, text.parse().unwrap())
+    }
+
+    fn rloc(address: &str) -> config::Rloc {
+        config::Rloc {
+            place: config::Place::Address { rloc: address.parse().unwrap(), local: false },
+            priority: 1,
+            weight: 100,
+            multicast_priority: 255,
+            multicast_weight: 0,
+        }
+    }
+
+    /// Knows where 10.1.0.0/16 is.
+    fn map_server() -> config::MapServer {
+        let known = StaticMapping {
+            eid: eid("10.1.0.0/16"),
+            rlocs: vec![rloc("192.0.2.1")],
+            action: Action::NoAction,
+        };
+        config::MapServer { static_mappings: vec![known], ..config::MapServer::default() }
+    }
+
+    /// Is where 10.2.0.0/16 is.
+    fn etr() -> config::Etr {
+        let own = DatabaseMapping {
+            eid: eid("10.2.0.0/16"),
+            rlocs: vec![rloc("192.0.2.2")],
+            record_ttl: Duration::from_hours(1),
+            proxy_reply: None,
+        };
+        config::Etr { database: vec![own], ..config::Etr::default() }
+    }
+
+    fn request(asked: &str) -> MapRequest {
+        MapRequest {
+            nonce: Nonce(7),
+            itr_rlocs: vec![Address::Ip(ITR.parse().unwrap())],
+            eids: vec![RequestedEid { subscribe: false, eid: eid(asked).into() }],
+            ..MapRequest::default()
+        }
+    }
+
+    /// What a router of these roles does about `request`, which comes by itself.
+    fn ask(config: Config, request: MapRequest) -> Vec<Do> {
+        let (random, stored) = (Random::new([3; 32]), Stored::default());
+        let mut out = Actions::default();
+        let mut lisp = Lisp::new(Instant::START, config, Vec::new(), random, &stored, &mut out);
+        out.0.clear();
+        let bytes = Message::MapRequest(request).to_bytes();
+        let from = SocketAddr::new(ITR.parse().unwrap(), 40_000);
+        let datagram = Datagram { from, to: "198.51.100.1".parse().unwrap(), bytes: &bytes };
+        lisp.packet(Instant::START, datagram, &mut out);
+        out.0
+    }
+
+    /// The locators of the answer that went to the ITR, in one datagram.
+    fn answer(did: &[Do]) -> (bool, Vec<String>) {
+        let [Do::Send { to, bytes, .. }] = did else { panic!("one datagram, not {did:?}") };
+        assert_eq!(*to, SocketAddr::new(ITR.parse().unwrap(), 40_000));
+        let reply = MapReply::from_bytes(bytes).unwrap();
+        let [record] = reply.records.as_slice() else { panic!("one record, not {reply:?}") };
+        let locators = record.locators.iter().filter_map(|locator| locator.address.ip());
+        (record.authoritative, locators.map(|rloc| rloc.to_string()).collect())
+    }
+
+    fn refusal(did: &[Do]) -> Refusal {
+        let [Do::Notify(Event::Refused { reason, .. })] = did else {
+            panic!("only a refusal, not {did:?}")
+        };
+        *reason
+    }
+
+    #[test]
+    fn plain_request_is_the_map_servers_where_no_etr_holds_it() {
+        let alone = Config { map_server: Some(map_server()), ..Config::default() };
+        let beside_etr = Config { etr: Some(etr()), ..alone.clone() };
+        for config in [alone, beside_etr] {
+            let from_map_server = (false, vec!["192.0.2.1".to_owned()]);
+            assert_eq!(answer(&ask(config, request("10.1.2.3/32"))), from_map_server);
+        }
+    }
+
+    #[test]
+    fn plain_request_for_what_the_etr_holds_is_answered_with_authority() {
+        let config =
+            Config { map_server: Some(map_server()), etr: Some(etr()), ..Config::default() };
+        let from_etr = (true, vec!["192.0.2.2".to_owned()]);
+        assert_eq!(answer(&ask(config, request("10.2.3.4/32"))), from_etr);
+    }
+
+    #[test]
+    fn etr_alone_says_what_it_does_not_hold() {
+        let config = Config { etr: Some(etr()), ..Config::default() };
+        assert_eq!(answer(&ask(config, request("10.1.2.3/32"))), (true, vec![]));
+    }
+
+    #[test]
+    fn probes_are_for_etrs_only() {
+        let probe = MapRequest { probe: true, ..request("10.1.2.3/32") };
+        let config = Config { map_server: Some(map_server()), ..Config::default() };
+        assert_eq!(refusal(&ask(config.clone(), probe.clone())), Refusal::ProbeNotAllowed);
+        assert_eq!(refusal(&ask(Config::default(), probe.clone())), Refusal::NotForUs);
+        let config = Config { etr: Some(etr()), ..config };
+        assert_eq!(answer(&ask(config, probe)), (true, vec![]));
+    }
+}
