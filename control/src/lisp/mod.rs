@@ -75,14 +75,14 @@ impl Lisp {
             etr: None,
             map_server: None,
             map_resolver: None,
-            review: Review::new(stored.clone()),
+            review: Review::default(),
             trace: false,
             config,
             random,
         };
         lisp.publish_uplinks(out);
         lisp.prober.local_changed(now, lisp.uplinks.kernel(), out);
-        lisp.start_roles(now, out);
+        lisp.start_roles(now, stored, out);
         lisp.settle(now, start, out);
         lisp
     }
@@ -202,12 +202,7 @@ impl Lisp {
     }
 
     /// Forgets what was learned inside `within`, or everything. Says how many mappings that were.
-    pub fn flush(
-        &mut self,
-        now: Instant,
-        within: Option<EidPrefix>,
-        out: &mut Actions,
-    ) -> usize {
+    pub fn flush(&mut self, now: Instant, within: Option<EidPrefix>, out: &mut Actions) -> usize {
         let start = out.0.len();
         let flushed = self.itr.as_mut().map_or(0, |itr| itr.flush(within, out));
         self.settle(now, start, out);

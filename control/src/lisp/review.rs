@@ -1,17 +1,15 @@
-//! The last look at what the roles want done: which events are wanted, what is refused how often,
-//! and what a role created later will find stored.
+//! The last look at what the roles want done: which events are wanted, and what is refused how
+//! often.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
 
 use super::event::{Event, Refusal};
-use crate::engine::{Action, Actions, Instant, Stored};
+use crate::engine::{Action, Actions, Instant};
 
 /// Sees all actions before they leave.
 #[derive(Debug, Default)]
 pub(super) struct Review {
-    /// What is on disk, as far as we asked for it.
-    pub(super) stored: Stored,
     /// Messages not taken since the start, by reason.
     refused: BTreeMap<Refusal, u64>,
     /// How many of these nobody was told about.
@@ -22,10 +20,6 @@ pub(super) struct Review {
 }
 
 impl Review {
-    pub(super) fn new(stored: Stored) -> Self {
-        Self { stored, ..Self::default() }
-    }
-
     pub(super) fn set_trace(&mut self, on: bool) {
         self.trace = on;
     }
@@ -41,26 +35,21 @@ impl Review {
     /// Looks at the actions from position `start` on. Messages are told only while somebody
     /// watches, and refusals of a flood are counted and not all told.
     pub(super) fn actions(&mut self, now: Instant, start: usize, out: &mut Actions) {
-        let fresh = out.0.split_off(start.min(out.0.len()));
-        for action in fresh {
-            match &action {
-                Action::Store { key, value: Some(value) } => {
-                    self.stored.insert(key.clone(), value.clone());
-                }
-                Action::Store { key, value: None } => {
-                    self.stored.remove(key);
-                }
-                Action::Notify(Event::Message { .. }) if !self.trace => continue,
-                Action::Notify(Event::Refused { reason, .. }) => {
-                    *self.refused.entry(*reason).or_default() += 1;
-                    if !self.may_tell(now) {
-                        self.untold += 1;
-                        continue;
-                    }
-                }
-                _ => {}
+        let start = start.min(out.0.len());
+        out.0.extract_if(start.., |action| !self.passes(now, action)).for_each(drop);
+    }
+
+    /// Whether an action leaves; counts refusals.
+    fn passes(&mut self, now: Instant, action: &Action) -> bool {
+        match action {
+            Action::Notify(Event::Message { .. }) => self.trace,
+            Action::Notify(Event::Refused { reason, .. }) => {
+                *self.refused.entry(*reason).or_default() += 1;
+                let told = self.may_tell(now);
+                self.untold += u64::from(!told);
+                told
             }
-            out.0.push(action);
+            _ => true,
         }
     }
 

@@ -8,14 +8,14 @@ use super::etr::{Etr, Identity};
 use super::itr::Itr;
 use super::map_resolver::MapResolver;
 use super::map_server::MapServer;
-use crate::engine::{Actions, Instant};
+use crate::engine::{Actions, Instant, Stored};
 
 impl Lisp {
     /// Starts the roles that are configured and not there yet.
-    pub(super) fn start_roles(&mut self, now: Instant, out: &mut Actions) {
+    pub(super) fn start_roles(&mut self, now: Instant, stored: &Stored, out: &mut Actions) {
         if let (Some(settings), None) = (self.config.map_server.clone(), &self.map_server) {
             let random = self.random.fork();
-            let mut server = MapServer::new(now, settings, random, &self.review.stored, out);
+            let mut server = MapServer::new(now, settings, random, stored, out);
             server.uplinks(self.uplinks.effective());
             self.map_server = Some(server);
         }
@@ -24,7 +24,7 @@ impl Lisp {
         }
         if let (Some(settings), None) = (self.config.etr.clone(), &self.etr) {
             let (identity, random) = (self.identity(), self.random.fork());
-            let (local, stored) = (self.uplinks.effective(), &self.review.stored);
+            let local = self.uplinks.effective();
             self.etr = Some(Etr::new(now, settings, identity, local, random, stored, out));
         }
         if let (Some(settings), None) = (self.config.itr.clone(), &self.itr) {
@@ -35,14 +35,27 @@ impl Lisp {
         self.trace_roles();
     }
 
+    /// True when becoming what `config` says starts a role that goes on from what is stored.
+    pub fn needs_stored(&self, config: &Config) -> bool {
+        config.map_server.is_some() && self.map_server.is_none()
+            || config.etr.is_some() && self.etr.is_none()
+    }
+
     /// Becomes what `config` says. What stays the same is left alone: a route that is in both
-    /// loses no packet.
-    pub fn reconfigure(&mut self, now: Instant, config: Config, out: &mut Actions) {
+    /// loses no packet. `stored` is what [`crate::engine::Action::Store`] kept so far; it is looked
+    /// at only where [`Self::needs_stored`] says so.
+    pub fn reconfigure(
+        &mut self,
+        now: Instant,
+        config: Config,
+        stored: &Stored,
+        out: &mut Actions,
+    ) {
         let start = out.0.len();
         self.config = config;
         self.reconfigure_tunnel_router(now, out);
         self.reconfigure_mapping_system(now, out);
-        self.start_roles(now, out);
+        self.start_roles(now, stored, out);
         self.settle(now, start, out);
     }
 

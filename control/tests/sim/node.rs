@@ -20,7 +20,8 @@ pub(crate) struct Node {
     pub(crate) uplinks: Vec<Uplink>,
     pub(crate) config: Config,
     pub(crate) running: Option<Running>,
-    stored: Stored,
+    /// What is on its disk.
+    pub(crate) stored: Stored,
 }
 
 /// What a crash destroys.

@@ -403,10 +403,7 @@ fn reload_under_traffic() {
     story.listen();
     two.eids = vec!["10.2.0.0/16".to_owned(), "10.22.0.0/16".to_owned()];
     let config = two.config();
-    story.world.act("xtr2: 10.20.0.0/16 goes, 10.22.0.0/16 comes");
-    story.world.input(story.two, &mut |lisp, now, out| {
-        lisp.reconfigure(now, config.clone(), out);
-    });
+    story.world.reload(story.two, &config, "10.20.0.0/16 goes, 10.22.0.0/16 comes");
     story.world.run(10.0);
     let (sent, delivered) = story.world.delivered_since(first);
     assert_eq!(sent, delivered);

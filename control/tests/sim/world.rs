@@ -155,7 +155,10 @@ impl World {
     /// The router is told to be something else, until [`Self::restore`].
     pub(crate) fn reload(&mut self, id: NodeId, config: &Config, what: &str) {
         self.act(&format!("{}: {what}", self.nodes[id.0].name));
-        self.input(id, &mut |lisp, now, out| lisp.reconfigure(now, config.clone(), out));
+        let stored = self.nodes[id.0].stored.clone();
+        self.input(id, &mut |lisp, now, out| {
+            lisp.reconfigure(now, config.clone(), &stored, out);
+        });
         if self.nodes[id.0].running.is_some() && config.map_server.is_some() {
             self.laws.nothing_lost(self.now, id, &self.nodes[id.0]);
         }

@@ -238,3 +238,22 @@ fn system(what: &'static str) -> impl Fn(std::io::Error) -> Error {
 
 /// How long a request over the control socket may wait for an answer from the network.
 pub(super) const LOOKUP_TIME: Duration = Duration::from_secs(10);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn router_that_lost_its_disk_goes_on_from_the_time() {
+        let folder = tempfile::tempdir().expect("a temporary folder");
+        let store = Store::open(folder.path()).expect("a new store");
+        let kept = ("ms/some".to_owned(), Some(b"value".to_vec()));
+        store.write(&[kept]).expect("written");
+        let clock = Clock::start();
+        let stored = stored(&store, &clock).expect("read");
+        let floor: [u8; 8] = stored[etr::FLOOR_KEY].as_slice().try_into().expect("8 octets");
+        let seconds = u64::from_be_bytes(floor) >> 20;
+        assert!(seconds.abs_diff(clock.wall(clock.now()).as_secs()) <= 1, "{seconds}");
+        assert_eq!(stored["ms/some"], b"value", "besides what was kept");
+    }
+}
