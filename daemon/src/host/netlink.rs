@@ -15,7 +15,7 @@ use rtnetlink::{Handle, IpVersion, LinkUnspec, MulticastGroup, RouteMessageBuild
 use tokio::sync::Notify;
 
 use super::facts::{Address, Facts, Link};
-use super::plan::{Plan, Route, Rule, Selector};
+use super::plan::{Action, Plan, Route, Rule, Selector};
 
 /// Marks our rules and routes (`ip rule show`: `proto 76`), so that they can be told from
 /// everybody else's.
@@ -231,15 +231,15 @@ fn rule(message: &RuleMessage) -> Option<Rule> {
         priority: 0,
         ipv6: message.header.family == AddressFamily::Inet6,
         selector: Selector::Interface(String::new()),
-        table: u32::from(message.header.table),
-        no_default: false,
+        action: Action::Unreachable,
     };
+    let (mut number, mut suppressed) = (u32::from(message.header.table), false);
     let prefix = weft_packet::addr::Prefix::new;
     for attribute in &message.attributes {
         match attribute {
             RuleAttribute::Priority(priority) => rule.priority = *priority,
-            RuleAttribute::Table(table) => rule.table = *table,
-            RuleAttribute::SuppressPrefixLen(0) => rule.no_default = true,
+            RuleAttribute::Table(table) => number = *table,
+            RuleAttribute::SuppressPrefixLen(0) => suppressed = true,
             RuleAttribute::Iifname(name) => rule.selector = Selector::Interface(name.clone()),
             RuleAttribute::Source(ip) => {
                 rule.selector = Selector::From(prefix(*ip, message.header.src_len)?);
@@ -250,18 +250,33 @@ fn rule(message: &RuleMessage) -> Option<Rule> {
             _ => {}
         }
     }
-    Some(rule)
+    match message.header.action {
+        RuleAction::ToTable => {
+            rule.action = Action::Lookup { table: number, no_default: suppressed };
+            Some(rule)
+        }
+        RuleAction::Unreachable => Some(rule),
+        _ => None,
+    }
 }
 
 fn rule_message(rule: &Rule) -> RuleMessage {
     let mut message = RuleMessage::default();
     message.header.family = if rule.ipv6 { AddressFamily::Inet6 } else { AddressFamily::Inet };
-    message.header.action = RuleAction::ToTable;
     message.attributes = vec![
         RuleAttribute::Priority(rule.priority),
-        RuleAttribute::Table(rule.table),
         RuleAttribute::Protocol(RouteProtocol::from(PROTOCOL)),
     ];
+    match rule.action {
+        Action::Lookup { table, no_default } => {
+            message.header.action = RuleAction::ToTable;
+            message.attributes.push(RuleAttribute::Table(table));
+            if no_default {
+                message.attributes.push(RuleAttribute::SuppressPrefixLen(0));
+            }
+        }
+        Action::Unreachable => message.header.action = RuleAction::Unreachable,
+    }
     match &rule.selector {
         Selector::Interface(name) => message.attributes.push(RuleAttribute::Iifname(name.clone())),
         Selector::From(prefix) => {
@@ -272,9 +287,6 @@ fn rule_message(rule: &Rule) -> RuleMessage {
             message.header.dst_len = prefix.length();
             message.attributes.push(RuleAttribute::Destination(prefix.address()));
         }
-    }
-    if rule.no_default {
-        message.attributes.push(RuleAttribute::SuppressPrefixLen(0));
     }
     message
 }

@@ -4,13 +4,15 @@
 //! first match first, in steps from the configured priority:
 //!
 //! 1. `iif EID-INTERFACE lookup TABLE` for interfaces bound to an instance, and `iif DEVICE lookup
-//!    TABLE` so that what is decapsulated stays in its instance;
+//!    TABLE suppress_prefixlength 0` so that what is decapsulated stays in its instance;
 //! 2. `iif DEVICE lookup main` for the default instance: decapsulated and natively forwarded
 //!    packets take the ordinary way;
-//! 3. `to EID-PREFIX lookup main suppress_prefixlength 0`: traffic within the site stays native,
+//! 3. `iif DEVICE unreachable`: what came from the data plane never returns to it, or packets
+//!    without a route would go in circles;
+//! 4. `to EID-PREFIX lookup main suppress_prefixlength 0`: traffic within the site stays native,
 //!    but never leaves by a default route;
-//! 4. `from EID-PREFIX lookup TABLE`: what our hosts send elsewhere goes to the data plane;
-//! 5. `to ALLOWED-EID lookup TABLE` for a PITR, which takes packets from any source.
+//! 5. `from EID-PREFIX lookup TABLE`: what our hosts send elsewhere goes to the data plane;
+//! 6. `to ALLOWED-EID lookup TABLE` for a PITR, which takes packets from any source.
 
 use std::collections::BTreeSet;
 use std::net::IpAddr;
@@ -28,10 +30,22 @@ pub struct Rule {
     pub ipv6: bool,
     /// What it matches.
     pub selector: Selector,
-    /// Where it looks; 254 is main.
-    pub table: u32,
-    /// Ignore default routes found there.
-    pub no_default: bool,
+    /// What it does.
+    pub action: Action,
+}
+
+/// What a rule does with a packet.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Action {
+    /// Looks in a table; 254 is main. Rules further down follow where it finds nothing.
+    Lookup {
+        /// The table.
+        table: u32,
+        /// Ignore default routes found there.
+        no_default: bool,
+    },
+    /// Drops it and tells its sender.
+    Unreachable,
 }
 
 /// What a rule matches.
@@ -121,12 +135,11 @@ fn bound_instance(
     device: &str,
 ) {
     let priority = config.data_plane.rule_priority;
-    for name in instance.interfaces.iter().map(String::as_str).chain([device]) {
-        for ipv6 in [false, true] {
-            let selector = Selector::Interface(name.to_owned());
-            plan.rules.insert(Rule { priority, ipv6, selector, table, no_default: false });
-        }
+    for name in &instance.interfaces {
+        plan.both(priority, name, lookup(table));
     }
+    plan.both(priority, device, Action::Lookup { table, no_default: true });
+    plan.both(priority.saturating_add(2), device, Action::Unreachable);
     for link in instance.interfaces.iter().filter_map(|name| facts.link(name)) {
         let subnets = facts.addresses_of(link.index).filter(|a| a.global);
         for prefix in subnets.filter_map(|a| a.subnet()) {
@@ -136,40 +149,40 @@ fn bound_instance(
 }
 
 fn default_instance(plan: &mut Plan, config: &Config, table: u32, device: &str) {
-    let first = config.data_plane.rule_priority.saturating_add(1);
-    for ipv6 in [false, true] {
-        let selector = Selector::Interface(device.to_owned());
-        let rule = Rule { priority: first, ipv6, selector, table: MAIN, no_default: false };
-        plan.rules.insert(rule);
-    }
+    let after = |steps: u32| config.data_plane.rule_priority.saturating_add(steps);
+    plan.both(after(1), device, lookup(MAIN));
+    plan.both(after(2), device, Action::Unreachable);
     let database = config.lisp.etr.iter().flat_map(|etr| &etr.database);
-    for prefix in database.filter(|m| m.eid.instance == InstanceId::DEFAULT).map(|m| m.eid.prefix)
-    {
-        let ipv6 = prefix.is_ipv6();
-        plan.rules.insert(Rule {
-            priority: first + 1,
-            ipv6,
-            selector: Selector::To(prefix),
-            table: MAIN,
-            no_default: true,
-        });
-        plan.rules.insert(Rule {
-            priority: first + 2,
-            ipv6,
-            selector: Selector::From(prefix),
-            table,
-            no_default: false,
-        });
+    for mapping in database.filter(|m| m.eid.instance == InstanceId::DEFAULT) {
+        let prefix = mapping.eid.prefix;
+        let within_site = Action::Lookup { table: MAIN, no_default: true };
+        plan.one(after(3), Selector::To(prefix), within_site);
+        plan.one(after(4), Selector::From(prefix), lookup(table));
     }
     let Some(itr) = config.lisp.itr.as_ref().filter(|itr| itr.proxy) else { return };
     for eid in itr.allowed_eids.iter().filter(|eid| eid.instance == InstanceId::DEFAULT) {
-        plan.rules.insert(Rule {
-            priority: first + 3,
-            ipv6: eid.prefix.is_ipv6(),
-            selector: Selector::To(eid.prefix),
-            table,
-            no_default: false,
-        });
+        plan.one(after(5), Selector::To(eid.prefix), lookup(table));
+    }
+}
+
+fn lookup(table: u32) -> Action {
+    Action::Lookup { table, no_default: false }
+}
+
+impl Plan {
+    /// A rule about what comes in by an interface, for both families.
+    fn both(&mut self, priority: u32, interface: &str, action: Action) {
+        for ipv6 in [false, true] {
+            let selector = Selector::Interface(interface.to_owned());
+            self.rules.insert(Rule { priority, ipv6, selector, action });
+        }
+    }
+
+    /// A rule about a prefix, for its family.
+    fn one(&mut self, priority: u32, selector: Selector, action: Action) {
+        let (Selector::From(prefix) | Selector::To(prefix)) = &selector else { return };
+        let ipv6 = prefix.is_ipv6();
+        self.rules.insert(Rule { priority, ipv6, selector, action });
     }
 }
 

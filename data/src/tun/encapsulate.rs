@@ -116,6 +116,10 @@ impl Worker {
                     Err(reason) => self.refuse(packet, &header, reason),
                 }
             }
+            // The kernel has only the site's own subnets in a bound instance.
+            Forwarding::Native if packet.instance != InstanceId::DEFAULT => {
+                self.refuse(packet, &header, DropReason::NoNativeRoute);
+            }
             Forwarding::Native => {
                 lookup.count(packet.virtio.packets(header.length), header.length as u64);
                 self.forward_natively(packet, &header);
