@@ -15,20 +15,20 @@ use weft_packet::lisp::CONTROL_PORT;
 
 /// The control sockets: one for each address listened on.
 #[derive(Debug)]
-pub struct ControlPort {
+pub(crate) struct ControlPort {
     sockets: Vec<ControlSocket>,
 }
 
 /// One bound socket.
 #[derive(Debug)]
-pub struct ControlSocket {
+pub(crate) struct ControlSocket {
     socket: UdpSocket,
     bound: IpAddr,
 }
 
 /// A datagram that came in.
 #[derive(Debug)]
-pub struct Received {
+pub(crate) struct Received {
     /// Who sent it.
     pub from: SocketAddr,
     /// The local address it came to.
@@ -39,7 +39,9 @@ pub struct Received {
 
 /// The port could not be opened.
 #[derive(Debug, thiserror::Error)]
-#[error("cannot listen on {address} UDP {CONTROL_PORT}: {source} (is another LISP router running?)")]
+#[error(
+    "cannot listen on {address} UDP {CONTROL_PORT}: {source} (is another LISP router running?)"
+)]
 pub struct Error {
     address: IpAddr,
     source: io::Error,
@@ -47,26 +49,28 @@ pub struct Error {
 
 impl ControlPort {
     /// Opens the port on these addresses; on all of both families when there are none.
-    pub fn open(addresses: &[IpAddr]) -> Result<Self, Error> {
+    pub(crate) fn open(addresses: &[IpAddr]) -> Result<Self, Error> {
         const ALL: [IpAddr; 2] =
             [IpAddr::V4(Ipv4Addr::UNSPECIFIED), IpAddr::V6(Ipv6Addr::UNSPECIFIED)];
         let addresses = if addresses.is_empty() { &ALL } else { addresses };
         let sockets = addresses
             .iter()
-            .map(|&bound| ControlSocket::open(bound).map_err(|source| Error { address: bound, source }))
+            .map(|&bound| {
+                ControlSocket::open(bound).map_err(|source| Error { address: bound, source })
+            })
             .collect::<Result<_, _>>()?;
         Ok(Self { sockets })
     }
 
     /// Waits until something came, and takes up to `most` datagrams.
-    pub async fn receive(&self, most: usize) -> io::Result<Vec<Received>> {
+    pub(crate) async fn receive(&self, most: usize) -> io::Result<Vec<Received>> {
         let waits = self.sockets.iter().map(|socket| Box::pin(socket.receive(most)));
         futures_util::future::select_all(waits).await.0
     }
 
     /// Sends a datagram. `from` and `interface` pin where it leaves; routing chooses otherwise.
     /// A full socket buffer loses it as a full queue on the way would; peers repeat themselves.
-    pub fn send(
+    pub(crate) fn send(
         &self,
         from: Option<IpAddr>,
         interface: Option<u32>,
@@ -122,7 +126,13 @@ impl ControlSocket {
         }
     }
 
-    fn send(&self, from: Option<IpAddr>, interface: u32, to: SocketAddr, bytes: &[u8]) -> io::Result<()> {
+    fn send(
+        &self,
+        from: Option<IpAddr>,
+        interface: u32,
+        to: SocketAddr,
+        bytes: &[u8],
+    ) -> io::Result<()> {
         let payload = [IoSlice::new(bytes)];
         let address = SockaddrStorage::from(to);
         let descriptor = self.socket.as_raw_fd();
@@ -169,9 +179,7 @@ fn receive_one(socket: &UdpSocket) -> io::Result<Option<Received>> {
             ControlMessageOwned::Ipv4PacketInfo(info) => {
                 Some(IpAddr::from(info.ipi_addr.s_addr.to_ne_bytes()))
             }
-            ControlMessageOwned::Ipv6PacketInfo(info) => {
-                Some(IpAddr::from(info.ipi6_addr.s6_addr))
-            }
+            ControlMessageOwned::Ipv6PacketInfo(info) => Some(IpAddr::from(info.ipi6_addr.s6_addr)),
             _ => None,
         });
         (message.bytes, message.address.as_ref().and_then(socket_address), to)

@@ -10,7 +10,7 @@ use weft_manage::event::{Shown, Weight};
 
 /// The history of events.
 #[derive(Debug)]
-pub struct Journal {
+pub(crate) struct Journal {
     capacity: usize,
     past: VecDeque<(Weight, Value)>,
     watchers: Vec<Watcher>,
@@ -29,13 +29,13 @@ const WATCHER_QUEUE: usize = 1024;
 
 impl Journal {
     /// Keeps the last `capacity` events.
-    pub fn new(capacity: usize) -> Self {
+    pub(crate) fn new(capacity: usize) -> Self {
         let past = VecDeque::with_capacity(capacity.min(4096));
         Self { capacity, past, watchers: Vec::new(), refused: BTreeMap::new() }
     }
 
     /// Takes an event: counts, logs, keeps and passes it on.
-    pub fn record(&mut self, event: &Event, shown: &Shown, time: &str) {
+    pub(crate) fn record(&mut self, event: &Event, shown: &Shown, time: &str) {
         if let Event::Refused { reason, .. } = event {
             *self.refused.entry(*reason).or_default() += 1;
         }
@@ -48,7 +48,7 @@ impl Journal {
     }
 
     /// Passes on what is no engine event: a dropped packet.
-    pub fn pass_on(&mut self, weight: Weight, item: Value) {
+    pub(crate) fn pass_on(&mut self, weight: Weight, item: Value) {
         self.watchers.retain(|watcher| {
             watcher.least > weight
                 || !matches!(
@@ -66,12 +66,12 @@ impl Journal {
     }
 
     /// The last `count` events, oldest first.
-    pub fn last(&self, count: usize) -> impl Iterator<Item = &Value> {
+    pub(crate) fn last(&self, count: usize) -> impl Iterator<Item = &Value> {
         self.past.iter().skip(self.past.len().saturating_sub(count)).map(|(_, item)| item)
     }
 
     /// Watches from now on; messages too when `messages`.
-    pub fn watch(&mut self, messages: bool) -> mpsc::Receiver<Value> {
+    pub(crate) fn watch(&mut self, messages: bool) -> mpsc::Receiver<Value> {
         let (queue, receiver) = mpsc::channel(WATCHER_QUEUE);
         let least = if messages { Weight::Message } else { Weight::Change };
         self.watchers.push(Watcher { least, queue });
@@ -79,19 +79,19 @@ impl Journal {
     }
 
     /// True while somebody wants to see every message.
-    pub fn wants_messages(&mut self) -> bool {
+    pub(crate) fn wants_messages(&mut self) -> bool {
         self.watchers.retain(|watcher| !watcher.queue.is_closed());
         self.watchers.iter().any(|watcher| watcher.least == Weight::Message)
     }
 
     /// True while anybody watches.
-    pub fn has_watchers(&mut self) -> bool {
+    pub(crate) fn has_watchers(&mut self) -> bool {
         self.watchers.retain(|watcher| !watcher.queue.is_closed());
         !self.watchers.is_empty()
     }
 
     /// How many messages were refused, by reason.
-    pub fn refused(&self) -> impl Iterator<Item = (Refusal, u64)> {
+    pub(crate) fn refused(&self) -> impl Iterator<Item = (Refusal, u64)> {
         Refusal::ALL.iter().map(|r| (*r, self.refused.get(r).copied().unwrap_or_default()))
     }
 }

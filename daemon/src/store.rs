@@ -18,17 +18,17 @@ pub struct Error {
 
 /// One file of keys and values.
 #[derive(Debug)]
-pub struct Store {
+pub(crate) struct Store {
     path: PathBuf,
     database: Database,
 }
 
 /// Something to keep, or to forget.
-pub type Write = (String, Option<Vec<u8>>);
+pub(crate) type Write = (String, Option<Vec<u8>>);
 
 impl Store {
     /// Opens the file, making it and its folder if they are not there.
-    pub fn open(folder: &Path) -> Result<Self, Error> {
+    pub(crate) fn open(folder: &Path) -> Result<Self, Error> {
         let path = folder.join("state.redb");
         let open = || -> Result<Database, redb::Error> {
             std::fs::create_dir_all(folder).map_err(redb::Error::Io)?;
@@ -41,7 +41,7 @@ impl Store {
     }
 
     /// Everything kept, as it was before the restart.
-    pub fn load(&self) -> Result<Stored, Error> {
+    pub(crate) fn load(&self) -> Result<Stored, Error> {
         let load = || -> Result<Stored, redb::Error> {
             let read = self.database.begin_read()?;
             let table = match read.open_table(VALUES) {
@@ -60,7 +60,7 @@ impl Store {
     }
 
     /// Keeps a batch: all of it or, on error, nothing. Returns when it is on disk.
-    pub fn write(&self, batch: &[Write]) -> Result<(), Error> {
+    pub(crate) fn write(&self, batch: &[Write]) -> Result<(), Error> {
         if batch.is_empty() {
             return Ok(());
         }

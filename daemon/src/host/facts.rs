@@ -6,7 +6,7 @@ use weft_packet::addr::Prefix;
 
 /// A network interface.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Link {
+pub(crate) struct Link {
     /// The kernel's number.
     pub index: u32,
     /// Its name.
@@ -21,7 +21,7 @@ pub struct Link {
 
 /// An address of an interface.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub struct Address {
+pub(crate) struct Address {
     /// Of which interface.
     pub index: u32,
     /// The address.
@@ -36,14 +36,14 @@ pub struct Address {
 
 impl Address {
     /// The subnet.
-    pub fn subnet(&self) -> Option<Prefix> {
+    pub(crate) fn subnet(&self) -> Option<Prefix> {
         Prefix::new(self.ip, self.prefix_length)
     }
 }
 
 /// All of it at one moment.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Facts {
+pub(crate) struct Facts {
     /// By the kernel's number.
     pub links: BTreeMap<u32, Link>,
     /// In ascending order.
@@ -52,12 +52,12 @@ pub struct Facts {
 
 impl Facts {
     /// The interface of that name.
-    pub fn link(&self, name: &str) -> Option<&Link> {
+    pub(crate) fn link(&self, name: &str) -> Option<&Link> {
         self.links.values().find(|link| link.name == name)
     }
 
     /// The addresses of an interface.
-    pub fn addresses_of(&self, index: u32) -> impl Iterator<Item = &Address> {
+    pub(crate) fn addresses_of(&self, index: u32) -> impl Iterator<Item = &Address> {
         self.addresses.iter().filter(move |address| address.index == index)
     }
 }

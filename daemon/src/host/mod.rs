@@ -5,8 +5,8 @@
 //! [`netlink`] talks to the kernel. Everything we install carries our own routing protocol
 //! number, so it can be found and removed after a crash.
 
-pub mod facts;
-pub mod netlink;
-pub mod plan;
-pub mod sysctl;
-pub mod uplinks;
+pub(crate) mod facts;
+pub(crate) mod netlink;
+pub(crate) mod plan;
+pub(crate) mod sysctl;
+pub(crate) mod uplinks;

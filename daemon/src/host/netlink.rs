@@ -5,7 +5,9 @@ use std::net::IpAddr;
 
 use futures_util::{StreamExt, TryStreamExt};
 use rtnetlink::packet_route::AddressFamily;
-use rtnetlink::packet_route::address::{AddressAttribute, AddressFlags, AddressMessage, AddressScope};
+use rtnetlink::packet_route::address::{
+    AddressAttribute, AddressFlags, AddressMessage, AddressScope,
+};
 use rtnetlink::packet_route::link::{LinkAttribute, LinkFlags, LinkMessage};
 use rtnetlink::packet_route::route::{
     RouteAttribute, RouteMessage, RouteProtocol, RouteScope, RouteType,
@@ -23,18 +25,14 @@ const PROTOCOL: u8 = 76;
 
 /// A conversation with the kernel.
 #[derive(Clone, Debug)]
-pub struct Netlink {
+pub(crate) struct Netlink {
     handle: Handle,
 }
 
 impl Netlink {
     /// Opens the conversation. `changed` is notified when a link, address or route changes.
-    pub fn connect(changed: std::sync::Arc<Notify>) -> io::Result<Self> {
-        let groups = [
-            MulticastGroup::Link,
-            MulticastGroup::Ipv4Ifaddr,
-            MulticastGroup::Ipv6Ifaddr,
-        ];
+    pub(crate) fn connect(changed: std::sync::Arc<Notify>) -> io::Result<Self> {
+        let groups = [MulticastGroup::Link, MulticastGroup::Ipv4Ifaddr, MulticastGroup::Ipv6Ifaddr];
         let (watch, _, mut messages) = rtnetlink::new_multicast_connection(&groups)?;
         tokio::spawn(watch);
         tokio::spawn(async move {
@@ -48,7 +46,7 @@ impl Netlink {
     }
 
     /// Links and addresses as they are now.
-    pub async fn facts(&self) -> io::Result<Facts> {
+    pub(crate) async fn facts(&self) -> io::Result<Facts> {
         let mut facts = Facts::default();
         let mut links = self.handle.link().get().execute();
         while let Some(message) = links.try_next().await.map_err(io::Error::other)? {
@@ -64,19 +62,19 @@ impl Netlink {
     }
 
     /// Brings a device up with an MTU.
-    pub async fn bring_up(&self, index: u32, mtu: u32) -> io::Result<()> {
+    pub(crate) async fn bring_up(&self, index: u32, mtu: u32) -> io::Result<()> {
         let message = LinkUnspec::new_with_index(index).mtu(mtu).up().build();
         self.handle.link().set(message).execute().await.map_err(io::Error::other)
     }
 
     /// Removes every rule and route of ours, also those a crashed run left.
-    pub async fn flush(&self) -> io::Result<()> {
+    pub(crate) async fn flush(&self) -> io::Result<()> {
         self.install(&Plan::default()).await
     }
 
     /// Makes our rules and routes what `plan` says: removes what it does not name, adds what is
     /// missing, and touches nothing else. Routes come before the rules that lead to them.
-    pub async fn install(&self, plan: &Plan) -> io::Result<()> {
+    pub(crate) async fn install(&self, plan: &Plan) -> io::Result<()> {
         let (mut routes, mut rules) = (plan.routes.clone(), plan.rules.clone());
         for (message, rule) in self.rules().await? {
             if !rule.is_some_and(|rule| rules.remove(&rule)) {
@@ -303,9 +301,7 @@ fn ignore_there(result: Result<(), rtnetlink::Error>) -> io::Result<()> {
 
 fn ignore(result: Result<(), rtnetlink::Error>, codes: &[i32]) -> io::Result<()> {
     match result {
-        Err(rtnetlink::Error::NetlinkError(error))
-            if codes.contains(&error.raw_code().abs()) =>
-        {
+        Err(rtnetlink::Error::NetlinkError(error)) if codes.contains(&error.raw_code().abs()) => {
             Ok(())
         }
         other => other.map_err(io::Error::other),

@@ -19,11 +19,11 @@ use std::net::IpAddr;
 use weft_manage::config::{Config, Instance};
 use weft_packet::addr::{InstanceId, Prefix};
 
-use super::facts::Facts;
+use super::facts::{Address, Facts};
 
 /// A routing rule.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub struct Rule {
+pub(crate) struct Rule {
     /// Lower is asked first.
     pub priority: u32,
     /// IPv6.
@@ -36,7 +36,7 @@ pub struct Rule {
 
 /// What a rule does with a packet.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Action {
+pub(crate) enum Action {
     /// Looks in a table; 254 is main. Rules further down follow where it finds nothing.
     Lookup {
         /// The table.
@@ -50,7 +50,7 @@ pub enum Action {
 
 /// What a rule matches.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Selector {
+pub(crate) enum Selector {
     /// Packets that came in there.
     Interface(String),
     /// Packets from there.
@@ -61,7 +61,7 @@ pub enum Selector {
 
 /// A route in one of our tables.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub struct Route {
+pub(crate) struct Route {
     /// Which table.
     pub table: u32,
     /// To where.
@@ -74,7 +74,7 @@ pub struct Route {
 
 /// Everything we want installed.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Plan {
+pub(crate) struct Plan {
     /// Rules.
     pub rules: BTreeSet<Rule>,
     /// Routes.
@@ -86,7 +86,7 @@ const MAIN: u32 = 254;
 
 /// The device name of an instance: the configured one, `-NUMBER` behind it for all but the
 /// default instance. Linux allows 15 characters.
-pub fn device_name(base: &str, instance: InstanceId) -> String {
+pub(crate) fn device_name(base: &str, instance: InstanceId) -> String {
     if instance == InstanceId::DEFAULT {
         return base.to_owned();
     }
@@ -98,7 +98,7 @@ pub fn device_name(base: &str, instance: InstanceId) -> String {
 
 /// What must be installed for `config`, with interfaces as they are now. Devices that do not
 /// exist yet get no routes.
-pub fn plan(config: &Config, facts: &Facts) -> Plan {
+pub(crate) fn plan(config: &Config, facts: &Facts) -> Plan {
     let mut plan = Plan::default();
     let tunnel_router = config.lisp.itr.is_some() || config.lisp.etr.is_some();
     if !tunnel_router {
@@ -142,7 +142,7 @@ fn bound_instance(
     plan.both(priority.saturating_add(2), device, Action::Unreachable);
     for link in instance.interfaces.iter().filter_map(|name| facts.link(name)) {
         let subnets = facts.addresses_of(link.index).filter(|a| a.global);
-        for prefix in subnets.filter_map(|a| a.subnet()) {
+        for prefix in subnets.filter_map(Address::subnet) {
             plan.routes.insert(Route { table, prefix, interface: link.index, connected: true });
         }
     }
@@ -187,7 +187,12 @@ impl Plan {
 }
 
 /// An address of the router that hosts of `instance` know, to send ICMP errors from.
-pub fn router_address(config: &Config, facts: &Facts, of: &Instance, ipv6: bool) -> Option<IpAddr> {
+pub(crate) fn router_address(
+    config: &Config,
+    facts: &Facts,
+    of: &Instance,
+    ipv6: bool,
+) -> Option<IpAddr> {
     let etr = config.lisp.etr.as_ref()?;
     let own = |ip: IpAddr| {
         etr.database.iter().any(|m| m.eid.instance == of.id && m.eid.prefix.contains(ip))

@@ -7,7 +7,7 @@ use std::path::PathBuf;
 
 /// A kernel setting and the value we need.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Setting {
+pub(crate) struct Setting {
     /// As `sysctl` spells it.
     pub name: String,
     /// Values that will do; the first is what we set.
@@ -20,7 +20,7 @@ pub struct Setting {
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("{} is {found}: {} (fix: sysctl -w {}={})",
     setting.name, setting.why, setting.name, setting.wanted.first().copied().unwrap_or_default())]
-pub struct Wrong {
+pub(crate) struct Wrong {
     /// Which.
     pub setting: Setting,
     /// What it is.
@@ -35,20 +35,20 @@ impl Setting {
     }
 
     /// `None` when it is fine, or does not exist on this kernel.
-    pub fn check(&self) -> Option<Wrong> {
+    pub(crate) fn check(&self) -> Option<Wrong> {
         let found = fs::read_to_string(self.path()).ok()?.trim().to_owned();
         (!self.wanted.contains(&found.as_str())).then(|| Wrong { setting: self.clone(), found })
     }
 
     /// Writes the wanted value.
-    pub fn set(&self) -> io::Result<()> {
+    pub(crate) fn set(&self) -> io::Result<()> {
         fs::write(self.path(), self.wanted.first().copied().unwrap_or_default())
     }
 }
 
 /// What a tunnel router needs: forwarding, and no strict reverse-path filter on the interfaces
 /// where overlay packets appear.
-pub fn needed<'a>(devices: impl Iterator<Item = &'a str>) -> Vec<Setting> {
+pub(crate) fn needed<'a>(devices: impl Iterator<Item = &'a str>) -> Vec<Setting> {
     let mut settings = vec![
         Setting {
             name: "net.ipv4.ip_forward".into(),
@@ -79,7 +79,7 @@ pub fn needed<'a>(devices: impl Iterator<Item = &'a str>) -> Vec<Setting> {
 /// Settings of a device of ours: the kernel neither talks on it (no router solicitations, no
 /// link-local address) nor drops what we deliver through it: ICMP errors come from an address of
 /// this host, and answers need not take the same way.
-pub fn prepare(device: &str) {
+pub(crate) fn prepare(device: &str) {
     let device = device.replace('.', "/");
     let settings = [
         ("ipv6", "addr_gen_mode", "1"),

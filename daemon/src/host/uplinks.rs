@@ -8,9 +8,8 @@ use super::facts::{Address, Facts, Link};
 
 /// The uplinks with their current addresses. An interface without a usable address contributes
 /// none; one without carrier contributes its addresses as not working.
-pub fn uplinks(configured: &[config::Uplink], facts: &Facts) -> Vec<Uplink> {
-    let mut found: Vec<_> =
-        configured.iter().flat_map(|uplink| of_place(uplink, facts)).collect();
+pub(crate) fn uplinks(configured: &[config::Uplink], facts: &Facts) -> Vec<Uplink> {
+    let mut found: Vec<_> = configured.iter().flat_map(|uplink| of_place(uplink, facts)).collect();
     found.sort_by_key(|uplink| (uplink.id, uplink.rloc));
     found.dedup_by_key(|uplink| (uplink.id, uplink.rloc));
     found
@@ -31,7 +30,7 @@ fn of_place(configured: &config::Uplink, facts: &Facts) -> Vec<Uplink> {
             .filter_map(|address| Some((facts.links.get(&address.index)?, address)))
             .collect(),
     };
-    one_of_each_family(candidates)
+    one_of_each_family(&candidates)
         .into_iter()
         .map(|(link, address)| Uplink {
             id: configured.id,
@@ -47,9 +46,7 @@ fn of_place(configured: &config::Uplink, facts: &Facts) -> Vec<Uplink> {
 
 /// The first usable address of each family: an interface is one locator a family, however many
 /// addresses it has.
-fn one_of_each_family<'a>(
-    candidates: Vec<(&'a Link, &'a Address)>,
-) -> Vec<(&'a Link, &'a Address)> {
+fn one_of_each_family<'a>(candidates: &[(&'a Link, &'a Address)]) -> Vec<(&'a Link, &'a Address)> {
     let pick = |ipv6: bool| {
         let of_family = || candidates.iter().filter(move |(_, a)| a.ip.is_ipv6() == ipv6);
         of_family()

@@ -41,9 +41,10 @@ impl Router {
                     Err(failure) => Err(failure),
                 }
             }
-            Request::ConfigReload => self.reload().await.map(|changes| {
-                (changes.into_iter().map(Value::String).collect(), Value::Null)
-            }),
+            Request::ConfigReload => self
+                .reload()
+                .await
+                .map(|changes| (changes.into_iter().map(Value::String).collect(), Value::Null)),
             other => self.answer(other),
         };
         let response = self.response(schema, outcome);
@@ -81,7 +82,7 @@ impl Router {
                 self.engine.register_now(now, &mut self.actions);
                 Ok((Vec::new(), Value::Null))
             }
-            Request::Rloc => self.rlocs(),
+            Request::Rloc => Ok(self.rlocs()),
             Request::RlocProbe { rloc } => {
                 let address = rloc.parse().map_err(|_| usage(&rloc, "an IP address"))?;
                 if !self.engine.probe(now, address, &mut self.actions) {

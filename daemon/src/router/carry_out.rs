@@ -13,7 +13,7 @@ use super::Router;
 use crate::store::Write;
 
 /// A learned path MTU is tried again after so long (RFC 1191 §6.3, RFC 8201 §4).
-const PATH_MTU_LIFE: Duration = Duration::from_secs(600);
+const PATH_MTU_LIFE: Duration = Duration::from_mins(10);
 
 /// A message to be sent once the state it acknowledges is on disk.
 struct Outgoing {
@@ -83,14 +83,17 @@ impl Router {
             self.traffic.next = Some(now + super::TRAFFIC_BUSY);
         }
         if let Some(plane) = &self.plane {
-            released.iter().for_each(|eid| plane.release(*eid));
+            for eid in released {
+                plane.release(*eid);
+            }
         }
     }
 
     fn send(&self, message: &Outgoing) {
         let interface = message.uplink.and_then(|id| {
             let uplinks = self.engine.local().uplinks();
-            let same = |u: &&weft_fib::Uplink| u.id == id && message.from.is_none_or(|f| f == u.rloc);
+            let same =
+                |u: &&weft_fib::Uplink| u.id == id && message.from.is_none_or(|f| f == u.rloc);
             uplinks.iter().find(same).map(|u| u.interface)
         });
         if let Err(error) = self.port.send(message.from, interface, message.to, &message.bytes) {

@@ -29,8 +29,8 @@ impl Router {
     /// Opens everything, in an order in which a failure leaves nothing behind.
     pub(super) async fn start(options: Options) -> Result<(Self, Inputs), Error> {
         let mut names = UplinkNames::default();
-        let mut config =
-            load(&options.config, &mut names).map_err(|report| Error::Config(report.to_string()))?;
+        let mut config = load(&options.config, &mut names)
+            .map_err(|report| Error::Config(report.to_string()))?;
         override_paths(&mut config, &options);
         let links_changed = Arc::new(Notify::new());
         let netlink = Netlink::connect(links_changed.clone()).map_err(system("open netlink"))?;
@@ -48,8 +48,7 @@ impl Router {
         let stored = stored(&store, &clock)?;
         let random = Random::new(seed()?);
         let now = clock.now();
-        let engine =
-            Lisp::new(now, config.lisp.clone(), local, random, &stored, &mut actions);
+        let engine = Lisp::new(now, config.lisp.clone(), local, random, &stored, &mut actions);
         let (terminate, interrupt, hangup) =
             Inputs::signals().map_err(system("watch for signals"))?;
         let mut router = Self {

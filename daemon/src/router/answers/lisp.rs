@@ -38,7 +38,10 @@ impl Router {
             return Err(no(format!("no map-cache entry for {}", eid.unwrap_or_default())));
         }
         let items = entries.iter().take(limit).map(|entry| self.with_usage(entry)).collect();
-        Ok((items, json!({ "total": total, "limit": self.config.lisp.itr.as_ref().map(|itr| itr.map_cache_limit) })))
+        Ok((
+            items,
+            json!({ "total": total, "limit": self.config.lisp.itr.as_ref().map(|itr| itr.map_cache_limit) }),
+        ))
     }
 
     fn with_usage(&self, entry: &weft_control::lisp::itr::MapCacheEntry) -> Value {
@@ -84,7 +87,7 @@ impl Router {
         Ok((status.registrations.iter().map(item).collect(), Value::Null))
     }
 
-    pub(super) fn rlocs(&self) -> Outcome {
+    pub(super) fn rlocs(&self) -> (Vec<Value>, Value) {
         let status = self.engine.prober().status(self.clock.now());
         let traffic = self.fib.traffic();
         let items = status
@@ -108,7 +111,7 @@ impl Router {
             "retry-interval": status.retry_interval, "retries": status.retries,
             "uplinks": status.uplinks.iter().map(item).collect::<Vec<_>>(),
         });
-        Ok((items, summary))
+        (items, summary)
     }
 
     fn name_uplinks(&self, object: &mut serde_json::Map<String, Value>) {

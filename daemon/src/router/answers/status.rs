@@ -10,7 +10,7 @@ impl Router {
     pub(super) fn status(&self) -> (Vec<Value>, Value) {
         let now = self.clock.now();
         let mut troubles = Vec::new();
-        let (rlocs, _) = self.rlocs().unwrap_or_default();
+        let (rlocs, _) = self.rlocs();
         for rloc in &rlocs {
             if rloc.get("state").and_then(Value::as_str) == Some("down") {
                 let address = rloc.get("rloc").and_then(Value::as_str).unwrap_or_default();
@@ -25,10 +25,9 @@ impl Router {
             json!({"entries": itr.sizes().0, "limit": limit})
         });
         let map_server = self.engine.map_server().map(|server| {
-            let served =
-                |site: &weft_control::lisp::map_server::HoldingStatus| {
-                    site.registered || site.more_specifics > 0
-                };
+            let served = |site: &weft_control::lisp::map_server::HoldingStatus| {
+                site.registered || site.more_specifics > 0
+            };
             let missing = server.sites(now, None).filter(|site| !served(site)).count();
             let totals = server.status();
             json!({
@@ -85,7 +84,8 @@ impl Router {
         let registrations: Vec<Value> =
             etr.status(self.clock.now()).registrations.iter().map(item).collect();
         for registration in &registrations {
-            let text = |key: &str| registration.get(key).and_then(Value::as_str).unwrap_or_default();
+            let text =
+                |key: &str| registration.get(key).and_then(Value::as_str).unwrap_or_default();
             if !text("why").is_empty() {
                 let text = format!("{}: {}", text("map-server"), text("why"));
                 troubles.push(json!({"kind": "not registered", "text": text}));
@@ -97,9 +97,7 @@ impl Router {
     fn data_plane_state(&self) -> Value {
         let Some(plane) = &self.plane else { return json!({"driver": "none"}) };
         let counters = plane.counters();
-        let volume = |v: weft_data::tun::ByFamily| {
-            json!({"packets": v.v4.packets + v.v6.packets, "bytes": v.v4.bytes + v.v6.bytes})
-        };
+        let volume = |v: weft_data::tun::ByFamily| json!({"packets": v.v4.packets + v.v6.packets, "bytes": v.v4.bytes + v.v6.bytes});
         json!({
             "driver": "tun",
             "encapsulation": self.config.lisp.encapsulation.to_string(),

@@ -8,7 +8,7 @@ use weft_packet::addr::InstanceId;
 use weft_packet::ip::flow_hash;
 
 use super::super::Router;
-use super::{Outcome, instance_of, usage, uplink_name};
+use super::{Outcome, instance_of, uplink_name, usage};
 use crate::host::plan::router_address;
 
 /// A packet that is only thought of.
