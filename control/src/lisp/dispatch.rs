@@ -21,7 +21,7 @@ impl Lisp {
         message: Message,
         out: &mut Actions,
     ) {
-        let summary = trace::summary(&message);
+        let (kind, eid) = (trace::kind(&message), trace::first_eid(&message));
         let taken = match message {
             Message::MapRequest(request) => self.map_request(now, datagram, &request, out),
             Message::MapReply(reply) => self.map_reply(now, datagram, reply, out),
@@ -33,7 +33,7 @@ impl Lisp {
             }
         };
         if let Err(reason) = taken {
-            refuse(summary.kind, datagram.from, summary.eid, reason, String::new(), out);
+            refuse(kind, datagram.from, eid, reason, String::new(), out);
         }
     }
 

@@ -4,8 +4,7 @@ use std::fmt::Write;
 use std::net::SocketAddr;
 use weft_packet::addr::EidPrefix;
 use weft_packet::lisp::{
-    Action, Address, Locator, MapNotify, MapRegister, MapReply, MapRequest, MappingRecord, Message,
-    NotifyKind, Ttl,
+    Action, Address, Locator, MapRegister, MapRequest, MappingRecord, Message, NotifyKind, Ttl,
 };
 use weft_packet::wire::Wire;
 
@@ -32,19 +31,55 @@ impl Summary {
 
 /// Puts a message into words. One that travels encapsulated counts as what it is, and says so.
 pub fn summary(message: &Message) -> Summary {
+    Summary { kind: kind(message), eid: first_eid(message), detail: detail(message) }
+}
+
+/// What a message is, as in [`Summary::kind`].
+pub fn kind(message: &Message) -> &'static str {
     match message {
-        Message::MapRequest(request) => map_request(request),
-        Message::MapReply(reply) => map_reply(reply),
-        Message::MapRegister(register) => map_register(register),
-        Message::MapNotify(notify) => map_notify(notify),
+        Message::MapRequest(request) => match (request.probe, request.smr, request.smr_invoked) {
+            (true, _, _) => "rloc-probe",
+            (_, true, _) => "smr",
+            (_, _, true) => "smr-invoked-map-request",
+            _ => "map-request",
+        },
+        Message::MapReply(reply) if reply.probe => "rloc-probe-reply",
+        Message::MapReply(_) => "map-reply",
+        Message::MapRegister(_) => "map-register",
+        Message::MapNotify(notify) => match notify.kind {
+            NotifyKind::Notify => "map-notify",
+            NotifyKind::Ack => "map-notify-ack",
+        },
+        Message::Encapsulated(ecm) => kind(&ecm.message),
+        Message::MapReferral(_) => "map-referral",
+        Message::Info(_) => "info",
+        Message::Extension { .. } => "extension",
+    }
+}
+
+/// The first EID-prefix a message is about.
+pub fn first_eid(message: &Message) -> Option<EidPrefix> {
+    let records = match message {
+        Message::MapRequest(request) => return request.eids.iter().find_map(|e| e.eid.prefix()),
+        Message::Encapsulated(ecm) => return first_eid(&ecm.message),
+        Message::MapReply(reply) => &reply.records,
+        Message::MapRegister(register) => &register.records,
+        Message::MapNotify(notify) => &notify.records,
+        Message::MapReferral(_) | Message::Info(_) | Message::Extension { .. } => return None,
+    };
+    records.iter().find_map(|record| record.eid.prefix())
+}
+
+fn detail(message: &Message) -> String {
+    match message {
+        Message::MapRequest(request) => asked(request),
+        Message::MapReply(reply) => told(format!("nonce {}", reply.nonce), &reply.records),
+        Message::MapRegister(register) => registered(register),
+        Message::MapNotify(notify) => told(format!("nonce {}", notify.nonce), &notify.records),
         Message::Encapsulated(ecm) => {
-            let inner = summary(&ecm.message);
-            let detail = format!("{}, for {}", inner.detail, ecm.source);
-            Summary { detail: format!("{detail} (encapsulated)"), ..inner }
+            format!("{}, for {} (encapsulated)", detail(&ecm.message), ecm.source)
         }
-        Message::MapReferral(_) => other("map-referral"),
-        Message::Info(_) => other("info"),
-        Message::Extension { .. } => other("extension"),
+        Message::MapReferral(_) | Message::Info(_) | Message::Extension { .. } => String::new(),
     }
 }
 
@@ -77,17 +112,7 @@ pub fn kind_of(bytes: &[u8]) -> &'static str {
     }
 }
 
-fn other(kind: &'static str) -> Summary {
-    Summary { kind, eid: None, detail: String::new() }
-}
-
-fn map_request(request: &MapRequest) -> Summary {
-    let kind = match (request.probe, request.smr, request.smr_invoked) {
-        (true, _, _) => "rloc-probe",
-        (_, true, _) => "smr",
-        (_, _, true) => "smr-invoked-map-request",
-        _ => "map-request",
-    };
+fn asked(request: &MapRequest) -> String {
     let mut detail = format!("nonce {}", request.nonce);
     if let Some(source) = request.source_eid.ip().filter(|_| !request.smr) {
         let _ = write!(detail, ", asked by {source}");
@@ -95,39 +120,26 @@ fn map_request(request: &MapRequest) -> Summary {
     if request.eids.len() > 1 {
         let _ = write!(detail, ", {} EID-prefixes", request.eids.len());
     }
-    Summary { kind, eid: request.eids.iter().find_map(|e| e.eid.prefix()), detail }
+    detail
 }
 
-fn map_reply(reply: &MapReply) -> Summary {
-    let kind = if reply.probe { "rloc-probe-reply" } else { "map-reply" };
-    about(kind, format!("nonce {}", reply.nonce), &reply.records)
-}
-
-fn map_register(register: &MapRegister) -> Summary {
+fn registered(register: &MapRegister) -> String {
     let mut detail = format!("nonce {}", register.nonce);
     for (set, word) in [(register.proxy_reply, ", proxy-reply"), (register.merge, ", merge")] {
         detail.push_str(if set { word } else { "" });
     }
-    about("map-register", detail, &register.records)
-}
-
-fn map_notify(notify: &MapNotify) -> Summary {
-    let kind = match notify.kind {
-        NotifyKind::Notify => "map-notify",
-        NotifyKind::Ack => "map-notify-ack",
-    };
-    about(kind, format!("nonce {}", notify.nonce), &notify.records)
+    told(detail, &register.records)
 }
 
 /// Completes a line by the first record, and how many more there are.
-fn about(kind: &'static str, mut detail: String, records: &[MappingRecord]) -> Summary {
+fn told(mut detail: String, records: &[MappingRecord]) -> String {
     if let Some(first) = records.first() {
         let _ = write!(detail, ", {}", record(first));
     }
     if records.len() > 1 {
         let _ = write!(detail, ", {} more records", records.len() - 1);
     }
-    Summary { kind, eid: records.iter().find_map(|r| r.eid.prefix()), detail }
+    detail
 }
 
 /// TTL and locators, or what to do without any.
@@ -180,7 +192,7 @@ fn minutes(ttl: Ttl) -> String {
 mod tests {
     use super::*;
     use weft_packet::addr::Nonce;
-    use weft_packet::lisp::{Eid, RequestedEid};
+    use weft_packet::lisp::{Eid, MapReply, RequestedEid};
 
     #[test]
     fn says_what_matters() {
