@@ -1,6 +1,7 @@
 //! From the underlay to a device: what a worker does with encapsulated packets.
 
 use std::io::IoSlice;
+use std::net::IpAddr;
 
 use std::ops::Range;
 
@@ -17,6 +18,15 @@ use crate::pipeline::{self, MssClamp, data_header};
 
 /// Why a packet was not accepted, and the instance it named.
 type Refusal = (DropReason, InstanceId);
+
+/// What a packet passed; others with the same addresses behind the same outer header pass too.
+#[derive(Clone, Copy)]
+struct Welcome {
+    /// Instance, inner source and inner destination.
+    key: (InstanceId, IpAddr, IpAddr),
+    device: usize,
+    takes_udp: bool,
+}
 
 impl Worker {
     /// Receives a batch from a socket and delivers it.
@@ -50,9 +60,10 @@ impl Worker {
     fn accept_all(&mut self, tables: &Tables, port: u16, datagram: &Datagram) -> u64 {
         let mut accepted = 0;
         let mut start = datagram.range.start;
+        let mut welcome = None;
         loop {
             let end = (start + datagram.segment).min(datagram.range.end);
-            match self.accept(tables, port, datagram, start..end) {
+            match self.accept(tables, port, datagram, start..end, &mut welcome) {
                 Ok(()) => accepted += 1,
                 Err((reason, instance)) => {
                     let head = match reason {
@@ -70,47 +81,65 @@ impl Worker {
         }
     }
 
-    /// Checks one packet and queues it for its device.
+    /// Checks one packet and queues it for its device. `welcome` is what the packet before it
+    /// passed: most often it is of the same flow.
     fn accept(
         &mut self,
         tables: &Tables,
         port: u16,
         datagram: &Datagram,
         range: Range<usize>,
+        welcome: &mut Option<Welcome>,
     ) -> Result<(), Refusal> {
-        let octets = &mut self.inbox.octets[range.clone()];
+        let octets = &self.inbox.octets[range.clone()];
         let said =
             data_header::read(port, octets).map_err(|reason| (reason, InstanceId::DEFAULT))?;
-        let instance = said.instance;
-        let refuse = |reason| (reason, instance);
-        let device = self.devices.of(instance);
-        let (Some(device), true) = (device, tables.serves(instance)) else {
-            return Err(refuse(DropReason::UnknownInstance));
+        let refuse = |reason| (reason, said.instance);
+        let mut header = read_inner(&octets[data_header::LENGTH..], said.ipv6).map_err(refuse)?;
+        let key = (said.instance, header.source, header.destination);
+        let passed = match *welcome {
+            Some(passed) if passed.key == key && header.ttl > 0 => passed,
+            _ => self.check(tables, said.instance, &header, datagram.remote).map_err(refuse)?,
         };
-        let packet = &mut octets[data_header::LENGTH..];
-        let mut header = read_inner(packet, said.ipv6).map_err(refuse)?;
-        let packet = &mut packet[..header.length];
-        if let Some(reason) = pipeline::unforwardable(&header) {
-            return Err(refuse(reason));
-        }
-        let ours = || tables.is_local(instance, header.destination);
-        if !self.options.decapsulate_any && !ours() {
-            return Err(refuse(DropReason::NotLocalEid));
-        }
-        let matches = || tables.source_matches(instance, header.source, datagram.remote);
-        if !self.options.source_check.accepts(matches) {
-            return Err(refuse(DropReason::SourceRejected));
-        }
+        *welcome = Some(passed);
+        let start = range.start + data_header::LENGTH;
+        let range = start..start + header.length;
+        let packet = &mut self.inbox.octets[range.clone()];
         let dscp_back = self.options.dscp_back;
         pipeline::leave(packet, &mut header, datagram.outer, dscp_back).map_err(refuse)?;
-        if let Some(limit) = mss_limit(tables, self.options.mss_clamp, instance, packet, &header) {
+        let clamp = self.options.mss_clamp;
+        if let Some(limit) = mss_limit(tables, clamp, said.instance, packet, &header) {
             ip::clamp_mss(packet, &header, limit);
         }
-        let start = range.start + data_header::LENGTH;
-        let takes_udp = self.devices.queue(device).is_some_and(Queue::takes_udp);
-        let range = start..start + header.length;
+        let Welcome { device, takes_udp, .. } = passed;
         self.coalescer.add(&self.inbox.octets, range, &header, device, takes_udp);
         Ok(())
+    }
+
+    /// May a packet with this inner header come out of the tunnel, and to which device?
+    fn check(
+        &self,
+        tables: &Tables,
+        instance: InstanceId,
+        header: &Header,
+        remote: IpAddr,
+    ) -> Result<Welcome, DropReason> {
+        let (Some(device), true) = (self.devices.of(instance), tables.serves(instance)) else {
+            return Err(DropReason::UnknownInstance);
+        };
+        if let Some(reason) = pipeline::unforwardable(header) {
+            return Err(reason);
+        }
+        if !self.options.decapsulate_any && !tables.is_local(instance, header.destination) {
+            return Err(DropReason::NotLocalEid);
+        }
+        let matches = || tables.source_matches(instance, header.source, remote);
+        if !self.options.source_check.accepts(matches) {
+            return Err(DropReason::SourceRejected);
+        }
+        let takes_udp = self.devices.queue(device).is_some_and(Queue::takes_udp);
+        let key = (instance, header.source, header.destination);
+        Ok(Welcome { key, device, takes_udp })
     }
 
     /// Writes what was accepted to the devices.
