@@ -139,7 +139,7 @@ pub(crate) struct Run {
 pub(crate) enum Config {
     /// Read a file and say everything that is wrong with it.
     Check {
-        /// The file.
+        /// The file; `-` is standard input, which is not compared with this machine.
         #[arg(default_value = "/etc/weft/weft.toml")]
         file: PathBuf,
         /// Warnings are errors.

@@ -44,7 +44,7 @@ pub(crate) fn config(verb: Config, global: &Global) -> Outcome {
 }
 
 fn check(file: &Path, strict: bool, global: &Global) -> Outcome {
-    let (config, report) = config::check(file, &mut UplinkNames::default());
+    let (config, report) = read(file)?;
     let warnings = report.problems().len() - report.errors();
     let good = config.is_some() && !(strict && warnings > 0);
     if global.json {
@@ -68,10 +68,24 @@ fn check(file: &Path, strict: bool, global: &Global) -> Outcome {
         eprintln!("{}\n", report.render(colored));
     }
     if !good {
-        let (errors, of) = (report.errors(), file.display());
-        return Err(End::new(CONFIG, format!("{of}: {errors} errors, {warnings} warnings")));
+        let (errors, warnings) = (count(report.errors(), "error"), count(warnings, "warning"));
+        return Err(End::new(CONFIG, format!("{}: {errors}, {warnings}", file.display())));
     }
-    out(&format!("{}: valid, {warnings} warnings\n", file.display()))
+    out(&format!("{}: valid, {}\n", file.display(), count(warnings, "warning")))
+}
+
+fn read(file: &Path) -> Result<(Option<config::Config>, config::Report), End> {
+    let mut names = UplinkNames::default();
+    if file != Path::new("-") {
+        return Ok(config::check(file, &mut names));
+    }
+    let text = std::io::read_to_string(std::io::stdin())
+        .map_err(|error| End::new(USAGE, format!("cannot read standard input: {error}")))?;
+    Ok(config::check_text("standard input", &text, &mut names))
+}
+
+fn count(number: usize, what: &str) -> String {
+    format!("{number} {what}{}", if number == 1 { "" } else { "s" })
 }
 
 fn show_file(file: &Path, path: Option<&str>, global: &Global) -> Outcome {
@@ -118,6 +132,6 @@ fn diff(file: Option<PathBuf>, exit_code: bool, global: &Global) -> Outcome {
 
 fn changes(answer: &Answer, line: fn(&serde_json::Value) -> String) -> String {
     let mut out: String = answer.items.iter().map(|item| line(item) + "\n").collect();
-    out.push_str(&format!("{} changes\n", answer.items.len()));
+    out.push_str(&format!("{}\n", count(answer.items.len(), "change")));
     out
 }

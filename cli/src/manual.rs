@@ -6,12 +6,13 @@ use clap::CommandFactory;
 
 use crate::arguments::Weft;
 use crate::exit::{End, NO, Outcome};
+use crate::show::out;
 
 /// Prints the completions for a shell.
-#[expect(clippy::unnecessary_wraps, reason = "a command like the others")]
 pub(crate) fn completions(shell: clap_complete::Shell) -> Outcome {
-    clap_complete::generate(shell, &mut Weft::command(), "weft", &mut std::io::stdout());
-    Ok(())
+    let mut script = Vec::new();
+    clap_complete::generate(shell, &mut Weft::command(), "weft", &mut script);
+    out(&String::from_utf8_lossy(&script))
 }
 
 /// Writes a page for each command.
