@@ -132,6 +132,6 @@ fn diff(file: Option<PathBuf>, exit_code: bool, global: &Global) -> Outcome {
 
 fn changes(answer: &Answer, line: fn(&serde_json::Value) -> String) -> String {
     let mut out: String = answer.items.iter().map(|item| line(item) + "\n").collect();
-    out.push_str(&format!("{}\n", count(answer.items.len(), "change")));
-    out
+    out.push_str(&count(answer.items.len(), "change"));
+    out + "\n"
 }

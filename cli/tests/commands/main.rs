@@ -1,5 +1,7 @@
 //! The command as people and scripts meet it: what it prints and how it ends.
 
+#![expect(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
+
 mod configuration;
 mod decoding;
 mod manual;

@@ -47,20 +47,20 @@ impl<'a> Section<'a> {
         &mut self,
         key: &'static str,
         report: &mut Report,
-    ) -> Option<Section<'a>> {
+    ) -> Option<Self> {
         let path = self.join(key);
         Section::new(self.take(key)?, &path, report)
     }
 
     /// A list of tables within (`[[path.key]]`).
-    pub(super) fn sections(&mut self, key: &'static str, report: &mut Report) -> Vec<Section<'a>> {
+    pub(super) fn sections(&mut self, key: &'static str, report: &mut Report) -> Vec<Self> {
         let path = self.join(key);
         let Some(node) = self.take(key) else { return Vec::new() };
         list(node, &path, report).iter().filter_map(|n| Section::new(n, &path, report)).collect()
     }
 
     /// Every table within, by name (`[path.NAME]`).
-    pub(super) fn named(&mut self, report: &mut Report) -> Vec<(&'a str, Section<'a>)> {
+    pub(super) fn named(&mut self, report: &mut Report) -> Vec<(&'a str, Self)> {
         let mut found = Vec::new();
         for (name, (_, node)) in &self.table.0 {
             let path = self.join(name);
@@ -340,7 +340,7 @@ mod tests {
     #[test]
     fn durations_need_a_unit() {
         assert_eq!(parse_duration("500ms"), Ok(Duration::from_millis(500)));
-        assert_eq!(parse_duration("24h"), Ok(Duration::from_secs(86_400)));
+        assert_eq!(parse_duration("24h"), Ok(Duration::from_hours(24)));
         for wrong in
             ["30", "s", "1.5s", "-1s", "1 week", "99999999999999999999s", "18446744073709551615d"]
         {

@@ -134,11 +134,11 @@ fn interfaces_this_machine_lacks_are_warned_of() {
     let (config, report) = read(&[("weft.toml", &site), ("conf.d/vpn.toml", vpn)]);
     assert!(config.is_some(), "a warning is no error: {report}");
     // What the machine has differs from one to the next.
-    let report: String = report
+    let report: Vec<_> = report
         .lines()
         .map(|line| line.split_once("there are: ").map_or(line, |(before, _)| before).trim_end())
-        .map(|line| format!("{line}\n"))
         .collect();
+    let report = report.join("\n");
     assert_snapshot!(report, @r#"
 warning: this machine has no interface `weft-missing1`
   ╭▸ conf.d/vpn.toml:3:15

@@ -74,10 +74,10 @@ help: did you mean `map-resolvers`?
 
 #[test]
 fn unknown_key_like_no_other_lists_what_there_is() {
-    assert_snapshot!(refused(r#"
+    assert_snapshot!(refused(r"
 [itr.rloc-probing]
 echo-nonce = true
-"#), @r#"
+"), @r#"
 error: `echo-nonce` is not a key of `itr.rloc-probing`
   ╭▸ weft.toml:3:1
   │
