@@ -117,6 +117,10 @@ pub fn show(event: &Event, name: &dyn Fn(UplinkId) -> String) -> Shown {
             let text = format!("{from} does not answer, asking {to}");
             shown("resolver-failover", "!", Weight::Trouble, text).with("from", from).with("to", to)
         }
+        Event::ResolverRestored { resolver } => {
+            let text = format!("{resolver} answers again and is asked first");
+            shown("resolver-restored", "·", Weight::Change, text).with("resolver", resolver)
+        }
         Event::RlocUp { rloc } => {
             shown("rloc-up", "·", Weight::Change, format!("{rloc} answers again"))
                 .with("rloc", rloc)

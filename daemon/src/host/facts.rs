@@ -1,6 +1,6 @@
 //! Links and addresses as the kernel reports them.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 use weft_packet::addr::Prefix;
 
@@ -48,6 +48,8 @@ pub(crate) struct Facts {
     pub links: BTreeMap<u32, Link>,
     /// In ascending order.
     pub addresses: Vec<Address>,
+    /// Interfaces, by family (`true` = IPv6), through which the mapping system has no route.
+    pub unrouted: BTreeSet<(u32, bool)>,
 }
 
 impl Facts {

@@ -1,7 +1,8 @@
 //! The one place that talks rtnetlink. No type of the netlink crate leaves it.
 
 use std::io;
-use std::net::IpAddr;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+use std::time::Duration;
 
 use futures_util::{StreamExt, TryStreamExt};
 use rtnetlink::packet_route::AddressFamily;
@@ -16,12 +17,17 @@ use rtnetlink::packet_route::rule::{RuleAction, RuleAttribute, RuleMessage};
 use rtnetlink::{Handle, IpVersion, LinkUnspec, MulticastGroup, RouteMessageBuilder};
 use tokio::sync::Notify;
 
+use weft_packet::addr::Prefix;
+
 use super::facts::{Address, Facts, Link};
 use super::plan::{Action, Plan, Route, Rule, Selector};
 
 /// Marks our rules and routes (`ip rule show`: `proto 76`), so that they can be told from
 /// everybody else's.
 const PROTOCOL: u8 = 76;
+
+/// Changes closer together than this are told as one: routes may come by the thousand.
+const PAUSE: Duration = Duration::from_millis(20);
 
 /// A conversation with the kernel.
 #[derive(Clone, Debug)]
@@ -32,12 +38,20 @@ pub(crate) struct Netlink {
 impl Netlink {
     /// Opens the conversation. `changed` is notified when a link, address or route changes.
     pub(crate) fn connect(changed: std::sync::Arc<Notify>) -> io::Result<Self> {
-        let groups = [MulticastGroup::Link, MulticastGroup::Ipv4Ifaddr, MulticastGroup::Ipv6Ifaddr];
+        let groups = [
+            MulticastGroup::Link,
+            MulticastGroup::Ipv4Ifaddr,
+            MulticastGroup::Ipv6Ifaddr,
+            MulticastGroup::Ipv4Route,
+            MulticastGroup::Ipv6Route,
+        ];
         let (watch, _, mut messages) = rtnetlink::new_multicast_connection(&groups)?;
         tokio::spawn(watch);
         tokio::spawn(async move {
+            // The first change is told at once; what follows within the pause is told as one.
             while messages.next().await.is_some() {
                 changed.notify_one();
+                tokio::time::sleep(PAUSE).await;
             }
         });
         let (connection, handle, _) = rtnetlink::new_connection()?;
@@ -59,6 +73,29 @@ impl Netlink {
         }
         facts.addresses.sort();
         Ok(facts)
+    }
+
+    /// True when packets to `target` that must leave through an interface have somewhere to go:
+    /// a gateway, or a subnet of the interface. Linux takes any IPv4 address for a neighbour
+    /// where an interface is demanded and no route is there; that is none.
+    pub(crate) async fn has_route(&self, index: u32, target: IpAddr, subnets: &[Prefix]) -> bool {
+        let query = match target {
+            IpAddr::V4(ip) => RouteMessageBuilder::<Ipv4Addr>::new()
+                .destination_prefix(ip, 32)
+                .output_interface(index)
+                .build(),
+            IpAddr::V6(ip) => RouteMessageBuilder::<Ipv6Addr>::new()
+                .destination_prefix(ip, 128)
+                .output_interface(index)
+                .build(),
+        };
+        let mut answers = self.handle.route().get(query).execute();
+        let Ok(Some(route)) = answers.try_next().await else { return false };
+        let gateway =
+            |a: &RouteAttribute| matches!(a, RouteAttribute::Gateway(_) | RouteAttribute::Via(_));
+        let through = |a: &RouteAttribute| *a == RouteAttribute::Oif(index);
+        route.attributes.iter().any(through)
+            && (route.attributes.iter().any(gateway) || subnets.iter().any(|s| s.contains(target)))
     }
 
     /// Brings a device up with an MTU.
@@ -173,11 +210,7 @@ fn route(message: &RouteMessage) -> Option<Route> {
     let ipv6 = message.header.address_family == AddressFamily::Inet6;
     let mut route = Route {
         table: u32::from(message.header.table),
-        prefix: if ipv6 {
-            weft_packet::addr::Prefix::ALL_V6
-        } else {
-            weft_packet::addr::Prefix::ALL_V4
-        },
+        prefix: if ipv6 { Prefix::ALL_V6 } else { Prefix::ALL_V4 },
         interface: 0,
         connected: message.header.scope == RouteScope::Link,
     };
@@ -192,7 +225,7 @@ fn route(message: &RouteMessage) -> Option<Route> {
                     _ => return None,
                 };
                 let length = message.header.destination_prefix_length;
-                route.prefix = weft_packet::addr::Prefix::new(ip, length)?;
+                route.prefix = Prefix::new(ip, length)?;
             }
             _ => {}
         }
@@ -206,7 +239,7 @@ fn route_message(route: &Route) -> RouteMessage {
     let (ip, length) = (route.prefix.address(), route.prefix.length());
     let scope = if route.connected { RouteScope::Link } else { RouteScope::Universe };
     match ip {
-        IpAddr::V4(ip) => RouteMessageBuilder::<std::net::Ipv4Addr>::new()
+        IpAddr::V4(ip) => RouteMessageBuilder::<Ipv4Addr>::new()
             .destination_prefix(ip, length)
             .output_interface(route.interface)
             .table_id(route.table)
@@ -214,7 +247,7 @@ fn route_message(route: &Route) -> RouteMessage {
             .scope(scope)
             .kind(RouteType::Unicast)
             .build(),
-        IpAddr::V6(ip) => RouteMessageBuilder::<std::net::Ipv6Addr>::new()
+        IpAddr::V6(ip) => RouteMessageBuilder::<Ipv6Addr>::new()
             .destination_prefix(ip, length)
             .output_interface(route.interface)
             .table_id(route.table)
@@ -232,7 +265,6 @@ fn rule(message: &RuleMessage) -> Option<Rule> {
         action: Action::Unreachable,
     };
     let (mut number, mut suppressed) = (u32::from(message.header.table), false);
-    let prefix = weft_packet::addr::Prefix::new;
     for attribute in &message.attributes {
         match attribute {
             RuleAttribute::Priority(priority) => rule.priority = *priority,
@@ -240,10 +272,10 @@ fn rule(message: &RuleMessage) -> Option<Rule> {
             RuleAttribute::SuppressPrefixLen(0) => suppressed = true,
             RuleAttribute::Iifname(name) => rule.selector = Selector::Interface(name.clone()),
             RuleAttribute::Source(ip) => {
-                rule.selector = Selector::From(prefix(*ip, message.header.src_len)?);
+                rule.selector = Selector::From(Prefix::new(*ip, message.header.src_len)?);
             }
             RuleAttribute::Destination(ip) => {
-                rule.selector = Selector::To(prefix(*ip, message.header.dst_len)?);
+                rule.selector = Selector::To(Prefix::new(*ip, message.header.dst_len)?);
             }
             _ => {}
         }

@@ -39,7 +39,10 @@ fn of_place(configured: &config::Uplink, facts: &Facts) -> Vec<Uplink> {
             mtu: u16::try_from(link.mtu).unwrap_or(u16::MAX),
             priority: configured.priority,
             weight: configured.weight,
-            up: link.up && link.carrier && address.usable,
+            up: link.up
+                && link.carrier
+                && address.usable
+                && !facts.unrouted.contains(&(link.index, address.ip.is_ipv6())),
         })
         .collect()
 }
@@ -66,6 +69,7 @@ fn is_unique_local(ip: IpAddr) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::collections::BTreeSet;
     use weft_fib::UplinkId;
 
     fn facts(carrier: bool, ips: &[&str]) -> Facts {
@@ -77,7 +81,8 @@ mod tests {
             usable: true,
             global: !ip.starts_with("fe80"),
         };
-        Facts { links: [(3, link)].into(), addresses: ips.iter().map(address).collect() }
+        let addresses = ips.iter().map(address).collect();
+        Facts { links: [(3, link)].into(), addresses, unrouted: BTreeSet::new() }
     }
 
     fn eth0(ipv6: Option<bool>) -> Vec<config::Uplink> {
@@ -96,6 +101,14 @@ mod tests {
         let ula = facts(true, &["fd00::1", "fe80::1"]);
         assert_eq!(rlocs(&uplinks(&eth0(None), &ula)), ["fd00::1"]);
         assert!(uplinks(&eth0(Some(false)), &ula).is_empty());
+    }
+
+    #[test]
+    fn without_a_route_only_that_family_is_not_up() {
+        let mut facts = facts(true, &["192.0.2.1", "2001:db8::1"]);
+        facts.unrouted.insert((3, false));
+        let up: Vec<_> = uplinks(&eth0(None), &facts).iter().map(|u| u.up).collect();
+        assert_eq!(up, [false, true]);
     }
 
     #[test]

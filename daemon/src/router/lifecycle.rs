@@ -15,6 +15,7 @@ use weft_packet::addr::InstanceId;
 use super::{Error, Inputs, Options, Router, TrafficWatch};
 use crate::clock::Clock;
 use crate::control_port::ControlPort;
+use crate::host::facts::{Address, Facts};
 use crate::host::netlink::Netlink;
 use crate::host::plan::{device_name, plan};
 use crate::host::{sysctl, uplinks};
@@ -102,6 +103,7 @@ impl Router {
                 return;
             }
         }
+        self.find_unrouted().await;
         let local = uplinks::uplinks(&self.config.uplinks, &self.facts);
         let now = self.clock.now();
         self.engine.uplinks(now, local.clone(), &mut self.actions);
@@ -112,6 +114,28 @@ impl Router {
         }
         if let Some(plane) = &self.plane {
             plane.set_options(data_plane::options(&self.config, &self.facts));
+        }
+    }
+
+    /// Notes uplinks through which no Map-Server or Map-Resolver of their family has a route.
+    async fn find_unrouted(&mut self) {
+        let lisp = &self.config.lisp;
+        let resolvers = lisp.itr.iter().flat_map(|itr| itr.map_resolvers.iter().copied());
+        let servers = lisp.etr.iter().flat_map(|etr| etr.map_servers.iter().map(|s| s.address));
+        let targets: Vec<_> = resolvers.chain(servers).collect();
+        for uplink in uplinks::uplinks(&self.config.uplinks, &self.facts) {
+            let (index, ipv6) = (uplink.interface, uplink.rloc.is_ipv6());
+            let subnets: Vec<_> =
+                self.facts.addresses_of(index).filter_map(Address::subnet).collect();
+            let mut asked = false;
+            let mut routed = false;
+            for target in targets.iter().filter(|target| target.is_ipv6() == ipv6) {
+                asked = true;
+                routed |= self.netlink.has_route(index, *target, &subnets).await;
+            }
+            if asked && !routed {
+                self.facts.unrouted.insert((index, ipv6));
+            }
         }
     }
 
@@ -136,7 +160,8 @@ impl Router {
             }
         }
         if raised && let Ok(facts) = self.netlink.facts().await {
-            self.facts = facts;
+            let unrouted = std::mem::take(&mut self.facts.unrouted);
+            self.facts = Facts { unrouted, ..facts };
         }
     }
 
@@ -201,7 +226,7 @@ fn start_plane(
         .iter()
         .map(|i| (i.id, device_name(&config.data_plane.device, i.id)))
         .collect();
-    let options: PlaneOptions = data_plane::options(config, &crate::host::facts::Facts::default());
+    let options: PlaneOptions = data_plane::options(config, &Facts::default());
     let upcall = Arc::new(move |upcall| upcalls.try_send(upcall).is_ok());
     Ok(Some(Tun::start(options, &devices, reader, upcall)?))
 }
