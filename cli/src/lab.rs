@@ -26,8 +26,8 @@ pub(crate) struct Lab {
     #[arg(long, global = true, env = "WEFT_BIN", value_name = "PATH")]
     weft: Option<PathBuf>,
     /// Which lab, when several are up.
-    #[arg(long, global = true, value_name = "NAME")]
-    lab: Option<String>,
+    #[arg(long = "lab", global = true, value_name = "NAME")]
+    name: Option<String>,
 }
 
 #[derive(Debug, Subcommand)]
@@ -64,7 +64,7 @@ enum Verb {
     /// Take labs down: one, or all. Also removes what a crash left behind.
     Down {
         /// Which.
-        name: Option<String>,
+        lab: Option<String>,
     },
     /// The labs that are up, with their nodes.
     #[command(visible_alias = "list")]
@@ -124,8 +124,8 @@ enum Verb {
 
 /// Runs `weft lab`.
 pub(crate) fn run(lab: Lab) -> Outcome {
-    let Lab { verb, weft, lab } = lab;
-    let name = lab.as_deref();
+    let Lab { verb, weft, name } = lab;
+    let name = name.as_deref();
     match verb {
         Verb::Test { files, all, json, keep, record } => {
             let mut options = options(weft)?;
@@ -134,8 +134,11 @@ pub(crate) fn run(lab: Lab) -> Outcome {
         }
         Verb::Check { files } => check(&files),
         Verb::Up { file } => up(&file, &Options { stays: true, ..options(weft)? }),
-        Verb::Down { name } => down(name),
-        Verb::Status => status(),
+        Verb::Down { lab } => down(lab),
+        Verb::Status => {
+            status();
+            Ok(())
+        }
         Verb::Shell { node } => shell(name, &node),
         Verb::Exec { node, command } => exec(name, &node, command),
         Verb::Do { words } => act(name, &words.join(" "), options(weft)?.weft),
@@ -149,9 +152,9 @@ pub(crate) fn run(lab: Lab) -> Outcome {
 fn options(weft: Option<PathBuf>) -> Result<Options, End> {
     let this = std::env::current_exe().map_err(failed)?;
     let weft = match weft {
-        Some(path) => path.canonicalize().map_err(|error| {
-            End::new(USAGE, format!("cannot find {}: {error}", path.display()))
-        })?,
+        Some(path) => path
+            .canonicalize()
+            .map_err(|error| End::new(USAGE, format!("cannot find {}: {error}", path.display())))?,
         None => this.clone(),
     };
     let wire = vec![this, "lab".into(), "wire".into()];
@@ -222,7 +225,7 @@ fn down(name: Option<String>) -> Outcome {
     Ok(())
 }
 
-fn status() -> Outcome {
+fn status() {
     for state in State::all() {
         let how = match (state.stays, state.runner.is_alive()) {
             (true, _) => "up",
@@ -235,13 +238,13 @@ fn status() -> Outcome {
             println!("  {node:15}  {running}  pid {}", process.pid);
         }
     }
-    Ok(())
 }
 
 fn shell(lab: Option<&str>, node: &str) -> Outcome {
     let (network, state, node) = find(lab, node)?;
     let bash = Path::new("/bin/bash").exists();
-    let words: &[&str] = if bash { &["bash", "--noprofile", "--norc", "-i"] } else { &["sh", "-i"] };
+    let words: &[&str] =
+        if bash { &["bash", "--noprofile", "--norc", "-i"] } else { &["sh", "-i"] };
     let words = words.iter().map(OsString::from).collect();
     let mut start = lab::start_in(&network, &State::directory(&state.lab), &node, words);
     start.environment.push(("PS1".into(), format!("[{}/{node}] # ", state.lab).into()));
@@ -265,6 +268,13 @@ fn act(lab: Option<&str>, sentence: &str, weft: PathBuf) -> Outcome {
     let name = the_lab(lab)?;
     let attached = lab::Lab::attach(&name, weft).map_err(failed)?;
     let mut attached = attached.ok_or_else(|| not_up(&name))?;
+    let topology = attached.topology();
+    if let Some(node) = action.node().filter(|node| topology.node(node).is_none()) {
+        return Err(End::new(USAGE, format!("lab {name} has no node `{node}`")));
+    }
+    if let Some(link) = action.link().filter(|link| topology.link(link).is_none()) {
+        return Err(End::new(USAGE, format!("lab {name} has no link `{link}`")));
+    }
     attached.perform(&action).map_err(failed)
 }
 
@@ -278,7 +288,7 @@ fn capture(lab: Option<&str>, on: &str, filter: &[String], output: Option<&Path>
         let path = if path == Path::new("-") { Path::new("/dev/stdout") } else { path };
         wait::catch_interrupts().map_err(failed)?;
         let capture = Capture::start(&network, on, path).map_err(failed)?;
-        while wait::pass(Duration::from_secs(3600)).is_ok() {}
+        while wait::pass(Duration::from_hours(1)).is_ok() {}
         capture.finish().map_err(failed)?;
         return Ok(());
     }
@@ -313,7 +323,7 @@ fn logs(lab: Option<&str>, node: &str, follow: bool) -> Outcome {
         }
         let shown = log.stream_position().map_err(failed)?;
         let grown = || log.metadata().is_ok_and(|metadata| metadata.len() != shown).then_some(());
-        match wait::until(Duration::from_secs(3600), grown) {
+        match wait::until(Duration::from_hours(1), grown) {
             Ok(_) => log.seek(SeekFrom::Start(shown)).map_err(failed)?,
             Err(wait::Interrupted) => return Ok(()),
         };

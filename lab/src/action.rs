@@ -119,8 +119,8 @@ impl Action {
         }
     }
 
-    /// The nodes it names.
-    pub fn nodes(&self) -> Option<&str> {
+    /// The node it names.
+    pub fn node(&self) -> Option<&str> {
         match self {
             Self::Link { change, .. } => change.node(),
             Self::Node { node, .. } | Self::Run { node, .. } | Self::Address { node, .. } => {

@@ -51,6 +51,9 @@ pub enum Error {
         /// How many.
         lost: u64,
     },
+    /// Filters need tcpdump.
+    #[error("tcpdump, which evaluates filters, cannot be started: {0}")]
+    NoTcpdump(io::Error),
     /// The filter cannot be evaluated.
     #[error("filter `{filter}`: {message}")]
     Filter {
@@ -95,19 +98,19 @@ pub fn matching(path: &Path, filter: Option<&str>) -> Result<Vec<String>, Error>
     Ok(said.lines().map(str::to_owned).collect())
 }
 
-/// Is this a filter that can be evaluated?
+/// Is this a filter that can be evaluated? Where there is no tcpdump that shows later.
 pub fn check_filter(filter: &str) -> Result<(), Error> {
     let mut tcpdump = Command::new("tcpdump");
     tcpdump.args(["-d", "-y", "EN10MB", filter]);
-    tcpdump_output(tcpdump, Some(filter)).map(|_| ())
+    match tcpdump_output(tcpdump, Some(filter)) {
+        Ok(_) | Err(Error::NoTcpdump(_)) => Ok(()),
+        Err(error) => Err(error),
+    }
 }
 
 fn tcpdump_output(mut tcpdump: Command, filter: Option<&str>) -> Result<String, Error> {
     let failed = |message| Error::Filter { filter: filter.unwrap_or_default().to_owned(), message };
-    let output = tcpdump
-        .stdin(Stdio::null())
-        .output()
-        .map_err(|error| failed(format!("tcpdump cannot be started: {error}")))?;
+    let output = tcpdump.stdin(Stdio::null()).output().map_err(Error::NoTcpdump)?;
     if output.status.success() {
         return Ok(String::from_utf8_lossy(&output.stdout).into_owned());
     }

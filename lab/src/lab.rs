@@ -397,7 +397,8 @@ pub fn start_in(network: &Network, directory: &Path, node: &str, words: Vec<OsSt
         start.environment.extend(own.map(|(key, value)| (key.into(), value.into())));
     }
     start.words = words;
-    start.directory = folder;
+    // links have no folder of their own
+    start.directory = if folder.is_dir() { folder } else { directory.to_owned() };
     start
 }
 

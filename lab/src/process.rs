@@ -88,7 +88,7 @@ impl Start {
         let log = OpenOptions::new().create(true).append(true).open(&self.log);
         let both = log.and_then(|log| Ok((log.try_clone()?, log)));
         let (stdout, stderr) = both.map_err(|source| self.failed(source))?;
-        let mut command = self.command()?;
+        let mut command = self.command(true)?;
         command.stdin(Stdio::null()).stdout(stdout).stderr(stderr);
         let child = command.spawn().map_err(|source| self.failed(source))?;
         let pid = i32::try_from(child.id()).map_err(|_| Error::Immortal(0))?;
@@ -98,7 +98,7 @@ impl Start {
 
     /// Runs it to its end, for at most `limit`.
     pub fn run(&self, limit: Duration) -> Result<Answer, Error> {
-        let mut command = self.command()?;
+        let mut command = self.command(true)?;
         command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
         let mut child = command.spawn().map_err(|source| self.failed(source))?;
         let stdout = reader(child.stdout.take());
@@ -120,18 +120,15 @@ impl Start {
 
     /// Runs it in the foreground, on the user's terminal.
     pub fn run_attached(&self) -> Result<ExitStatus, Error> {
-        let mut command = Command::new("ip");
-        command.args(["netns", "exec", self.namespace.name()]).args(&self.words);
-        command.envs(self.environment.iter().cloned()).current_dir(&self.directory);
-        command.status().map_err(|source| self.failed(source))
+        self.command(false)?.status().map_err(|source| self.failed(source))
     }
 
-    fn command(&self) -> Result<Command, Error> {
+    fn command(&self, own_session: bool) -> Result<Command, Error> {
         let mut words = self.words.iter();
         let mut command = Command::new(words.next().map_or("true".as_ref(), OsString::as_os_str));
         command.args(words).current_dir(&self.directory).envs(self.environment.iter().cloned());
         self.namespace
-            .contain(&mut command, &self.host_name)
+            .contain(&mut command, &self.host_name, own_session)
             .map_err(|source| self.failed(source))?;
         Ok(command)
     }

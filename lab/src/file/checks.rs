@@ -300,7 +300,7 @@ impl Resolver<'_> {
         let parsed = Action::parse(written.get_ref());
         let action = self.problems.check(written.span(), parsed)?;
         let place = |name: &str| Spanned::new(written.span(), name.to_owned());
-        let node = match action.nodes() {
+        let node = match action.node() {
             Some(node) => Some(self.node(&place(node))?),
             None => None,
         };

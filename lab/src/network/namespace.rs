@@ -68,9 +68,15 @@ impl Namespace {
     }
 
     /// Makes `command` run inside: in the network namespace, with its own host name and a view of
-    /// /sys that fits, in a session of its own so that all it starts can be ended together.
+    /// /sys that fits. In a session of its own all it starts can be ended together; without one it
+    /// keeps the user's terminal.
     #[expect(unsafe_code, reason = "the child enters the namespace between fork and exec")]
-    pub fn contain(&self, command: &mut Command, host_name: &str) -> io::Result<()> {
+    pub fn contain(
+        &self,
+        command: &mut Command,
+        host_name: &str,
+        own_session: bool,
+    ) -> io::Result<()> {
         let file = self.open()?;
         let host_name = host_name.to_owned();
         let enter = move || {
@@ -78,7 +84,9 @@ impl Namespace {
             unshare(CloneFlags::CLONE_NEWNS | CloneFlags::CLONE_NEWUTS)?;
             nix::unistd::sethostname(&host_name)?;
             own_sysfs()?;
-            nix::unistd::setsid()?;
+            if own_session {
+                nix::unistd::setsid()?;
+            }
             Ok(())
         };
         // SAFETY: the closure makes system calls only. It allocates nothing: its paths and the host

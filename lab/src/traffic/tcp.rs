@@ -38,8 +38,10 @@ pub enum Amount {
 const CONNECT_LIMIT: Duration = Duration::from_secs(10);
 const REFUSE_LIMIT: Duration = Duration::from_secs(3);
 
-/// A transfer that stands still for so long has failed.
-const STALL_LIMIT: Duration = Duration::from_mins(1);
+/// A transfer that stands still for so long has failed, unless it goes on in the background: then
+/// it is allowed to wait until what was broken is repaired.
+const STALL_LIMIT: Duration = Duration::from_secs(10);
+const BACKGROUND_STALL_LIMIT: Duration = Duration::from_mins(2);
 
 /// Blocking calls return this often, to look around.
 const TURN: Duration = Duration::from_millis(100);
@@ -118,11 +120,11 @@ impl Tcp {
         let (sent, received) = match (sent, received) {
             (Ok(sent), Ok(received)) => (sent, received),
             (Err(error), _) => {
-                outcome.failures.push(format!("{names}: sending stopped: {error}"));
+                outcome.failures.push(format!("{names}: sending stopped: {}", reason(&error)));
                 return outcome;
             }
             (_, Err(error)) => {
-                outcome.failures.push(format!("{names}: receiving stopped: {error}"));
+                outcome.failures.push(format!("{names}: receiving stopped: {}", reason(&error)));
                 return outcome;
             }
         };
@@ -168,7 +170,7 @@ impl Tcp {
                     sent += length as u64;
                     progress = Instant::now();
                 }
-                Err(error) if is_turn(&error) && progress.elapsed() < STALL_LIMIT => {}
+                Err(error) if is_turn(&error) && progress.elapsed() < stall_limit(control) => {}
                 Err(error) => return Err(error),
             }
         }
@@ -198,11 +200,15 @@ fn receive(mut stream: &TcpStream, data: &Data, control: &Control) -> io::Result
                 control.answered();
                 control.recovered(epoch);
             }
-            Err(error) if is_turn(&error) && progress.elapsed() < STALL_LIMIT => {}
+            Err(error) if is_turn(&error) && progress.elapsed() < stall_limit(control) => {}
             Err(error) => return Err(error),
         }
     }
     Ok(received)
+}
+
+fn stall_limit(control: &Control) -> Duration {
+    if control.may_finish() { STALL_LIMIT } else { BACKGROUND_STALL_LIMIT }
 }
 
 /// Connects from the namespace of the calling thread.
@@ -210,6 +216,11 @@ fn connect(to: SocketAddr, limit: Duration) -> io::Result<TcpStream> {
     let socket = Socket::new(Domain::for_address(to), Type::STREAM, Some(Protocol::TCP))?;
     socket.connect_timeout(&to.into(), limit)?;
     Ok(socket.into())
+}
+
+/// The kernel's words for a stall would say "temporarily unavailable".
+fn reason(error: &io::Error) -> String {
+    if is_turn(error) { format!("no progress for {STALL_LIMIT:?}") } else { error.to_string() }
 }
 
 fn is_turn(error: &io::Error) -> bool {

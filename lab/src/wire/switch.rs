@@ -230,10 +230,9 @@ mod tests {
             let mut switch =
                 Switch::new(2, Impairment { loss: 20.0, seed, ..Impairment::default() });
             let mut kept = Vec::new();
-            for number in 0..1000_u32 {
+            for _ in 0..1000 {
                 switch.frame(now, 0, &frame(B, A, 0));
                 kept.push(!arrived(&mut switch, now).is_empty());
-                assert_eq!(kept.len() as u32, number + 1);
             }
             kept
         };
