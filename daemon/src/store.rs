@@ -10,10 +10,17 @@ const VALUES: TableDefinition<'_, &str, &[u8]> = TableDefinition::new("values");
 
 /// The store could not be opened, read or written.
 #[derive(Debug, thiserror::Error)]
-#[error("state file {}: {source}", path.display())]
+#[error("state file {}: {source}{}", path.display(), hint(source))]
 pub struct Error {
     path: PathBuf,
     source: Box<redb::Error>,
+}
+
+fn hint(error: &redb::Error) -> &'static str {
+    match error {
+        redb::Error::DatabaseAlreadyOpen => " (another router runs with it; give each its own)",
+        _ => "",
+    }
 }
 
 /// One file of keys and values.
@@ -108,6 +115,6 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let _first = Store::open(folder.path()).unwrap();
         let error = Store::open(folder.path()).unwrap_err();
-        assert!(error.to_string().contains("state.redb"), "{error}");
+        assert!(error.to_string().contains("another router runs with it"), "{error}");
     }
 }
