@@ -7,6 +7,7 @@
 
 pub mod config;
 mod dispatch;
+mod eid_table;
 pub mod etr;
 pub mod event;
 pub mod itr;

@@ -4,19 +4,18 @@
 //! they are. Each time those change the database says which mappings look different to others.
 //! Answers take the longest match and what is more specific below it (RFC 9301 §5.5).
 
-use std::collections::BTreeMap;
-use std::ops::RangeInclusive;
 use std::time::Duration;
-use weft_packet::addr::{EidPrefix, Prefix};
+use weft_packet::addr::EidPrefix;
 use weft_packet::lisp::{Action, Locator, MappingRecord, Ttl};
 use weft_packet::wire::Wire;
 
 use super::config::DatabaseMapping;
+use crate::lisp::eid_table::{EidTable, widest_free};
 use crate::lisp::local::Local;
 
 /// All mappings of the site.
 #[derive(Debug, Default)]
-pub(super) struct Database(BTreeMap<EidPrefix, Mapping>);
+pub(super) struct Database(EidTable<Mapping>);
 
 /// One EID-prefix and its locators as they are now.
 #[derive(Debug)]
@@ -57,21 +56,21 @@ impl Database {
 
     /// All mappings in order.
     pub(super) fn iter(&self) -> impl Iterator<Item = (EidPrefix, &Mapping)> {
-        self.0.iter().map(|(&eid, mapping)| (eid, mapping))
+        self.0.iter()
     }
 
     pub(super) fn get(&self, eid: EidPrefix) -> Option<&Mapping> {
-        self.0.get(&eid)
+        self.0.get(eid)
     }
 
     pub(super) fn contains(&self, eid: EidPrefix) -> bool {
-        self.0.contains_key(&eid)
+        self.0.get(eid).is_some()
     }
 
     /// Takes the locators from the uplinks as they are now. Says whose changed.
     pub(super) fn refresh(&mut self, local: &Local) -> Vec<EidPrefix> {
         let mut changed = Vec::new();
-        for (&eid, mapping) in &mut self.0 {
+        for (eid, mapping) in self.0.iter_mut() {
             let locators = local.locators(&mapping.configured.rlocs);
             if locators != mapping.locators {
                 mapping.locators = locators;
@@ -83,22 +82,12 @@ impl Database {
 
     /// The longest mapping that covers all of `asked`.
     pub(super) fn best(&self, asked: EidPrefix) -> Option<EidPrefix> {
-        let mut prefix = asked.prefix;
-        loop {
-            let eid = EidPrefix::new(asked.instance, prefix);
-            if self.0.contains_key(&eid) {
-                return Some(eid);
-            }
-            prefix = prefix.parent()?;
-        }
+        self.0.longest(asked).map(|(eid, _)| eid)
     }
 
     /// Mappings inside `eid`, itself included, in order.
     pub(super) fn within(&self, eid: EidPrefix) -> impl Iterator<Item = (EidPrefix, &Mapping)> {
-        self.0
-            .range(span(eid))
-            .filter(move |(inner, _)| eid.covers(**inner))
-            .map(|(&inner, mapping)| (inner, mapping))
+        self.0.inside(eid)
     }
 
     /// The records that answer `asked` within `room` octets: the longest match and its
@@ -136,18 +125,13 @@ impl Database {
     /// The mapping at `best`, narrowed around `asked` until no other mapping lies inside.
     fn hole(&self, best: EidPrefix, asked: EidPrefix) -> Option<MappingRecord> {
         let mapping = self.get(best)?;
-        let narrowed = (best.prefix.length()..=asked.prefix.length())
-            .filter_map(|length| Prefix::new(asked.prefix.address(), length))
-            .map(|prefix| EidPrefix::new(asked.instance, prefix))
-            .find(|&eid| self.within(eid).all(|(inner, _)| inner == best))?;
-        Some(MappingRecord { eid: narrowed.into(), ..mapping.record() })
+        let narrowed = widest_free(asked.prefix, best.prefix.length(), |candidate| {
+            self.0.holds_other(EidPrefix::new(asked.instance, candidate), Some(best))
+        });
+        let eid = EidPrefix::new(asked.instance, narrowed).into();
+        let whole = narrowed.length() <= asked.prefix.length();
+        whole.then(|| MappingRecord { eid, ..mapping.record() })
     }
-}
-
-/// The keys from the first to the last that can lie inside `eid`.
-fn span(eid: EidPrefix) -> RangeInclusive<EidPrefix> {
-    let last = Prefix::host(eid.prefix.last());
-    eid..=EidPrefix::new(eid.instance, last)
 }
 
 /// Records one message can count.

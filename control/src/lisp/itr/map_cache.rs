@@ -11,8 +11,8 @@ use weft_fib::GroupId;
 use weft_packet::addr::{EidPrefix, InstanceId};
 use weft_packet::lisp;
 
-use super::by_prefix::ByPrefix;
 use crate::engine::{Instant, Usage};
+use crate::lisp::eid_table::EidTable;
 
 /// What a mapping says.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -58,7 +58,7 @@ pub(super) struct Entry {
 /// All of them.
 #[derive(Debug, Default)]
 pub(super) struct MapCache {
-    entries: ByPrefix<Entry>,
+    entries: EidTable<Entry>,
     by_use: BTreeMap<(InstanceId, Negative), BTreeSet<(Instant, EidPrefix)>>,
 }
 

@@ -7,7 +7,6 @@
 
 mod asking;
 mod budget;
-mod by_prefix;
 mod groups;
 mod keeping;
 mod map_cache;
@@ -29,11 +28,11 @@ use weft_packet::addr::{EidPrefix, InstanceId, Nonce, Prefix};
 use weft_packet::lisp::{Address, Eid, MapRequest, Message};
 
 use super::config;
+use super::eid_table::EidTable;
 use super::event::{Event, Refusal};
 use super::local::Local;
 use super::probe::Watch;
 use crate::engine::{Actions, Datagram, Instant, Punt, Random, Timers};
-use by_prefix::ByPrefix;
 use groups::Groups;
 use map_cache::{Content, MapCache};
 use pending::{Holds, Key, Pending, Why};
@@ -57,9 +56,9 @@ pub struct Itr {
     checks: Timers<EidPrefix>,
     groups: Groups,
     /// Configured mappings.
-    statics: ByPrefix<Content>,
+    statics: EidTable<Content>,
     /// What holds where nothing is cached or configured.
-    defaults: ByPrefix<Route>,
+    defaults: EidTable<Route>,
     /// Those that serve IPv4 EIDs, and IPv6 EIDs.
     proxy_etrs: [Option<GroupId>; 2],
     /// Where answers can go, as last seen.
@@ -89,8 +88,8 @@ impl Itr {
             cache: MapCache::default(),
             checks: Timers::default(),
             groups: Groups::new(encapsulation),
-            statics: ByPrefix::default(),
-            defaults: ByPrefix::default(),
+            statics: EidTable::default(),
+            defaults: EidTable::default(),
             proxy_etrs: [None; 2],
             rlocs: Vec::new(),
             counters: Counters::default(),

@@ -1,7 +1,7 @@
 //! What is configured becomes routes: defaults, static mappings, Proxy-ETRs. A change of the
 //! configuration touches what differs and leaves what was learned alone.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 use std::net::IpAddr;
 
 use weft_fib::{Change, DropReason, Encapsulation, GroupId, Route, Source};
@@ -9,11 +9,11 @@ use weft_packet::addr::{EidPrefix, InstanceId, Prefix};
 use weft_packet::lisp::{Action, Address, Locator};
 
 use super::Itr;
-use super::by_prefix::ByPrefix;
 use super::groups::Holder;
 use super::map_cache::Content;
 use crate::engine::{Actions, Instant};
 use crate::lisp::config::{self, Place, StaticMapping};
+use crate::lisp::eid_table::EidTable;
 use crate::lisp::local::Local;
 
 impl Itr {
@@ -124,7 +124,7 @@ impl Itr {
 
     fn set_statics(&mut self, out: &mut Actions) {
         let configured = std::mem::take(&mut self.settings.static_map_cache);
-        let mut wanted = ByPrefix::default();
+        let mut wanted = EidTable::default();
         let served = |m: &&StaticMapping| self.instances.contains(&m.eid.instance) && !asks(m);
         for mapping in configured.iter().filter(served) {
             let content = match static_set(mapping) {
@@ -156,19 +156,18 @@ impl Itr {
     }
 
     fn set_defaults(&mut self, out: &mut Actions) {
-        let wanted: BTreeMap<_, _> =
+        let wanted: EidTable<_> =
             self.instances.iter().flat_map(|&instance| self.defaults_of(instance)).collect();
-        let before = std::mem::take(&mut self.defaults);
         let source = Source::Default;
-        for (&eid, &route) in &wanted {
-            if before.get(eid) != Some(&route) {
+        for (eid, &route) in wanted.iter() {
+            if self.defaults.get(eid) != Some(&route) {
                 out.forward(Change::SetRoute { eid, source, route });
             }
         }
-        for (eid, _) in before.iter().filter(|(eid, _)| !wanted.contains_key(eid)) {
+        for (eid, _) in self.defaults.iter().filter(|&(eid, _)| wanted.get(eid).is_none()) {
             out.forward(Change::ClearRoute { eid, source });
         }
-        self.defaults = wanted.into_iter().collect();
+        self.defaults = wanted;
     }
 
     /// What holds in an instance where nothing is cached. Without a Map-Resolver everything

@@ -10,9 +10,9 @@ use weft_packet::wire::{Wire, Writer};
 
 use super::content::Content;
 use super::database::MappingId;
-use super::prefix_table::widest_free;
 use super::site::HoldingId;
 use super::{MapServer, SHORT_TTL};
+use crate::lisp::eid_table::widest_free;
 
 /// One question, and who asks.
 #[derive(Clone, Copy, Debug)]
@@ -58,19 +58,19 @@ impl MapServer {
             Match::Registered(id) if self.asks_etr(question, id) => return Answer::Etr(id),
             Match::Registered(id) => self.proxied(question.itr, id),
         };
-        Answer::Records(self.with_more_specifics(question, EidPrefix::new(instance, found), first))
+        Answer::Records(self.with_more_specifics(question, found, first))
     }
 
     /// The longest match among registered and static mappings; static ones win.
-    fn longest(&self, eid: EidPrefix) -> Option<(Prefix, Match<'_>)> {
-        let fixed = self.statics.table(eid.instance).and_then(|table| table.longest(eid.prefix));
+    fn longest(&self, eid: EidPrefix) -> Option<(EidPrefix, Match<'_>)> {
+        let fixed = self.statics.longest(eid);
         let registered = self.database.longest(eid);
         match (fixed, registered) {
-            (Some((f, record)), Some((r, _))) if f.length() >= r.length() => {
+            (Some((f, record)), Some((r, _))) if f.prefix.length() >= r.prefix.length() => {
                 Some((f, Match::Static(record)))
             }
-            (_, Some((prefix, id))) => Some((prefix, Match::Registered(id))),
-            (Some((prefix, record)), None) => Some((prefix, Match::Static(record))),
+            (_, Some((eid, id))) => Some((eid, Match::Registered(id))),
+            (Some((eid, record)), None) => Some((eid, Match::Static(record))),
             (None, None) => None,
         }
     }
@@ -139,20 +139,13 @@ impl MapServer {
     }
 
     fn more_specifics(&self, itr: IpAddr, found: EidPrefix) -> impl Iterator<Item = MappingRecord> {
-        let EidPrefix { instance, prefix } = found;
-        let fixed = self.statics.table(instance);
-        let is_fixed = move |p| fixed.is_some_and(|table| table.get(p).is_some());
-        let statics = fixed
-            .into_iter()
-            .flat_map(move |table| table.inside(prefix))
-            .filter(move |(p, _)| *p != prefix)
-            .map(|(_, record)| record.clone());
+        let inside = self.statics.inside(found).filter(move |(eid, _)| *eid != found);
+        let statics = inside.map(|(_, record)| record.clone());
         let registered = self
             .database
-            .table(instance)
-            .into_iter()
-            .flat_map(move |table| table.inside(prefix))
-            .filter(move |(p, _)| *p != prefix && !is_fixed(*p))
+            .index()
+            .inside(found)
+            .filter(move |(eid, _)| *eid != found && self.statics.get(*eid).is_none())
             .map(move |(_, id)| self.proxied(itr, *id));
         statics.chain(registered)
     }
@@ -165,17 +158,16 @@ impl MapServer {
         record: MappingRecord,
     ) -> MappingRecord {
         let prefix = widest_free(question.eid.prefix, found.prefix.length(), |candidate| {
-            self.answers_inside(EidPrefix::new(found.instance, candidate), found.prefix)
+            self.answers_inside(EidPrefix::new(found.instance, candidate), found)
         });
         let eid = EidPrefix::new(found.instance, prefix).into();
         MappingRecord { eid, ttl: record.ttl.min(NARROWED_TTL), ..record }
     }
 
     /// True when something but `except` is registered or static inside `eid`.
-    fn answers_inside(&self, eid: EidPrefix, except: Prefix) -> bool {
-        let EidPrefix { instance, prefix } = eid;
-        self.statics.table(instance).is_some_and(|t| t.holds_other(prefix, Some(except)))
-            || self.database.table(instance).is_some_and(|t| t.holds_other(prefix, Some(except)))
+    fn answers_inside(&self, eid: EidPrefix, except: EidPrefix) -> bool {
+        self.statics.holds_other(eid, Some(except))
+            || self.database.index().holds_other(eid, Some(except))
     }
 
     /// The Negative Map-Reply's record for an address nothing is registered for: natively forward,
@@ -199,14 +191,11 @@ impl MapServer {
         host: EidPrefix,
         holding: HoldingId,
     ) -> MappingRecord {
-        let held = self.sites.holding(holding).eid.prefix;
-        let prefix = widest_free(host.prefix, held.length(), |candidate| {
+        let held = self.sites.holding(holding).eid;
+        let prefix = widest_free(host.prefix, held.prefix.length(), |candidate| {
             let candidate = EidPrefix::new(host.instance, candidate);
             self.configured_inside(candidate, Some(held))
-                || self
-                    .database
-                    .table(host.instance)
-                    .is_some_and(|table| table.holds_other(candidate.prefix, None))
+                || self.database.index().holds_other(candidate, None)
         });
         let allowed = self.sites.of(holding).allows_itr(question.itr);
         let action = if allowed { Action::NativelyForward } else { Action::DropPolicyDenied };
@@ -214,10 +203,8 @@ impl MapServer {
     }
 
     /// True when a site's prefix other than `except`, or a static mapping, lies inside `eid`.
-    fn configured_inside(&self, eid: EidPrefix, except: Option<Prefix>) -> bool {
-        let EidPrefix { instance, prefix } = eid;
-        self.sites.table(instance).is_some_and(|table| table.holds_other(prefix, except))
-            || self.statics.table(instance).is_some_and(|table| table.holds_other(prefix, None))
+    fn configured_inside(&self, eid: EidPrefix, except: Option<EidPrefix>) -> bool {
+        self.sites.index().holds_other(eid, except) || self.statics.holds_other(eid, None)
     }
 }
 

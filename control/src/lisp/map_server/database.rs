@@ -5,16 +5,14 @@
 //! answer is their union. Without, the last one to say something different replaces the others;
 //! those that agree stand beside each other, so one may leave and the mapping stays.
 
-use std::collections::BTreeMap;
-
 use slab::Slab;
-use weft_packet::addr::{EidPrefix, InstanceId, Prefix};
+use weft_packet::addr::EidPrefix;
 
 use super::content::{Content, ContentId, Contents};
-use super::prefix_table::PrefixTable;
 use super::site::HoldingId;
 use super::wheel::{Second, Wheel};
 use super::xtr::XtrIndex;
+use crate::lisp::eid_table::EidTable;
 
 /// xTRs that may register one EID-prefix.
 const MAX_REGISTRATIONS: usize = 64;
@@ -23,7 +21,7 @@ const NONE: u32 = u32::MAX;
 /// Mappings and their registrations.
 #[derive(Debug, Default)]
 pub(super) struct Database {
-    index: BTreeMap<InstanceId, PrefixTable<MappingId>>,
+    index: EidTable<MappingId>,
     mappings: Slab<Mapping>,
     registrations: Slab<Registration>,
     contents: Contents,
@@ -123,22 +121,17 @@ impl Database {
     }
 
     pub(super) fn find(&self, eid: EidPrefix) -> Option<MappingId> {
-        self.index.get(&eid.instance)?.get(eid.prefix).copied()
+        self.index.get(eid).copied()
     }
 
     /// The longest registered prefix that covers `eid`.
-    pub(super) fn longest(&self, eid: EidPrefix) -> Option<(Prefix, MappingId)> {
-        self.index.get(&eid.instance)?.longest(eid.prefix).map(|(prefix, id)| (prefix, *id))
+    pub(super) fn longest(&self, eid: EidPrefix) -> Option<(EidPrefix, MappingId)> {
+        self.index.longest(eid).map(|(found, id)| (found, *id))
     }
 
-    /// All that is registered in an instance.
-    pub(super) fn table(&self, instance: InstanceId) -> Option<&PrefixTable<MappingId>> {
-        self.index.get(&instance)
-    }
-
-    /// Instances with registrations, in order.
-    pub(super) fn instances(&self) -> impl Iterator<Item = InstanceId> {
-        self.index.keys().copied()
+    /// All that is registered.
+    pub(super) fn index(&self) -> &EidTable<MappingId> {
+        &self.index
     }
 
     /// The registrations of a mapping, the latest change first.
@@ -217,9 +210,7 @@ impl Database {
         }
         let Mapping { eid, answer, .. } = self.mappings.remove(mapping.0 as usize);
         self.contents.release(answer);
-        if let Some(table) = self.index.get_mut(&eid.instance) {
-            table.remove(eid.prefix);
-        }
+        self.index.remove(eid);
         Change::Gone
     }
 
@@ -273,7 +264,7 @@ impl Database {
             first: NONE,
         });
         let mapping = MappingId(small(slot));
-        self.index.entry(new.eid.instance).or_default().insert(new.eid.prefix, mapping);
+        self.index.insert(new.eid, mapping);
         self.contents.hold(content);
         self.chain_interned(mapping, new.xtr, content, new.deadline);
         Put { change: Change::Registered, replaced: Vec::new() }

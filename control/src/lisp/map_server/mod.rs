@@ -10,7 +10,6 @@ mod answer;
 mod content;
 mod database;
 mod notify;
-mod prefix_table;
 pub(in crate::lisp) mod rate;
 mod refused;
 mod register;
@@ -47,7 +46,7 @@ use database::{Change, Database, RegistrationId};
 use notify::Notifier;
 use rate::Rate;
 use site::{Lost, Sites};
-use statics::Statics;
+use statics::{Statics, statics};
 use wheel::Second;
 use xtr::{XtrIndex, Xtrs};
 
@@ -98,7 +97,7 @@ impl MapServer {
         let local = Local::default();
         let mut server = Self {
             sites: Sites::new(&config.sites),
-            statics: Statics::new(&config.static_mappings, &local),
+            statics: statics(&config.static_mappings, &local),
             database: Database::default(),
             xtrs: Xtrs::default(),
             notifier: Notifier::default(),
@@ -118,7 +117,7 @@ impl MapServer {
     /// locators of static mappings that name them.
     pub fn uplinks(&mut self, local: &Local) {
         self.local = local.clone();
-        self.statics = Statics::new(&self.config.static_mappings, local);
+        self.statics = statics(&self.config.static_mappings, local);
     }
 
     /// Tells of every message, in and out, from now on; or no longer.

@@ -9,7 +9,7 @@ use super::database::{New, RegistrationId};
 use super::replay::Window;
 use super::saved::{self, SavedNonce, SavedRegistration};
 use super::site::{Holding, Sites};
-use super::statics::Statics;
+use super::statics::statics;
 use super::wheel::Second;
 use crate::engine::{Actions, Instant, Stored};
 use crate::lisp::config;
@@ -98,7 +98,7 @@ impl MapServer {
         self.end_disallowed(now, &sites, out);
         self.forget_changed_keys(&sites, out);
         self.move_to(sites);
-        self.statics = Statics::new(&config.static_mappings, &self.local);
+        self.statics = statics(&config.static_mappings, &self.local);
         self.config = config;
     }
 

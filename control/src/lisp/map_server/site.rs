@@ -1,14 +1,14 @@
 //! Who may register what: the configured sites, found by EID-prefix.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::HashMap;
 use std::net::IpAddr;
 
 use foldhash::fast::FixedState;
-use weft_packet::addr::{EidPrefix, InstanceId, Prefix};
+use weft_packet::addr::{EidPrefix, Prefix};
 
-use super::prefix_table::PrefixTable;
 use crate::engine::Instant;
 use crate::lisp::config;
+use crate::lisp::eid_table::EidTable;
 
 /// Names a site within one configuration.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -24,7 +24,7 @@ pub(super) struct Sites {
     all: Vec<Site>,
     holdings: Vec<Holding>,
     names: HashMap<String, SiteIndex, FixedState>,
-    index: BTreeMap<InstanceId, PrefixTable<HoldingId>>,
+    index: EidTable<HoldingId>,
 }
 
 /// A site and how much it holds.
@@ -75,9 +75,8 @@ impl Sites {
     }
 
     fn hold(&mut self, site: SiteIndex, eid: EidPrefix) {
-        let table = self.index.entry(eid.instance).or_default();
-        if table.get(eid.prefix).is_none() {
-            table.insert(eid.prefix, HoldingId(small(self.holdings.len())));
+        if self.index.get(eid).is_none() {
+            self.index.insert(eid, HoldingId(small(self.holdings.len())));
             self.holdings.push(Holding { site, eid, mappings: 0, lost: None });
         }
     }
@@ -105,7 +104,7 @@ impl Sites {
 
     /// The longest configured EID-prefix that covers `eid`.
     pub(super) fn find(&self, eid: EidPrefix) -> Option<HoldingId> {
-        self.index.get(&eid.instance)?.longest(eid.prefix).map(|(_, id)| *id)
+        self.index.longest(eid).map(|(_, id)| *id)
     }
 
     /// The site called `name`.
@@ -113,9 +112,9 @@ impl Sites {
         self.names.get(name).copied()
     }
 
-    /// The configured EID-prefixes of an instance.
-    pub(super) fn table(&self, instance: InstanceId) -> Option<&PrefixTable<HoldingId>> {
-        self.index.get(&instance)
+    /// Where the configured EID-prefixes are held.
+    pub(super) fn index(&self) -> &EidTable<HoldingId> {
+        &self.index
     }
 
     /// The configured EID-prefixes, site by site.

@@ -216,26 +216,11 @@ impl MapServer {
         &'a self,
         filter: &'a RegistrationFilter,
     ) -> impl Iterator<Item = MappingId> + 'a {
-        let first = filter.after.map(|after| after.instance);
-        self.database
-            .instances()
-            .filter(move |instance| {
-                filter.instance.is_none_or(|only| only == *instance)
-                    && filter.within.is_none_or(|within| within.instance == *instance)
-                    && first.is_none_or(|first| first <= *instance)
-            })
-            .flat_map(move |instance| {
-                let after = filter.after.filter(|after| after.instance == instance);
-                let within = filter.within.map(|within| within.prefix);
-                let table = self.database.table(instance);
-                table.into_iter().flat_map(move |table| {
-                    table.page(within, after.map(|after| after.prefix)).map(|(_, id)| *id)
-                })
-            })
-            .filter(move |id| {
-                let site = self.sites.of(self.database.mapping(*id).holding);
-                filter.site.as_ref().is_none_or(|name| *name == site.config.name)
-            })
+        let page = self.database.index().page(filter.instance, filter.within, filter.after);
+        page.map(|(_, id)| *id).filter(move |id| {
+            let site = self.sites.of(self.database.mapping(*id).holding);
+            filter.site.as_ref().is_none_or(|name| *name == site.config.name)
+        })
     }
 
     fn holding_status(&self, now: Instant, holding: &Holding) -> HoldingStatus {

@@ -1,5 +1,4 @@
-//! Values by prefix, both families: exact and longest match, everything inside a prefix, and the
-//! widest prefix around an address that holds nothing (for Negative Map-Replies).
+//! Values by prefix, both families, of one instance.
 
 use std::net::IpAddr;
 
@@ -44,6 +43,24 @@ impl<T> PrefixTable<T> {
         }
     }
 
+    /// The value of exactly `prefix`, to be changed.
+    pub(super) fn get_mut(&mut self, prefix: Prefix) -> Option<&mut T> {
+        match key(prefix) {
+            Key::V4(k) => self.v4.get_mut(&k),
+            Key::V6(k) => self.v6.get_mut(&k),
+        }
+    }
+
+    /// How many there are.
+    pub(super) fn len(&self) -> usize {
+        self.v4.len() + self.v6.len()
+    }
+
+    /// True when there is nothing.
+    pub(super) fn is_empty(&self) -> bool {
+        self.v4.is_empty() && self.v6.is_empty()
+    }
+
     /// The longest prefix that covers all of `prefix`.
     pub(super) fn longest(&self, prefix: Prefix) -> Option<(Prefix, &T)> {
         match key(prefix) {
@@ -62,9 +79,10 @@ impl<T> PrefixTable<T> {
         v4.chain(v6.into_iter().flatten().map(|(k, value)| (from_v6(k), value)))
     }
 
-    /// Everything, IPv4 first, in ascending order.
-    pub(super) fn iter(&self) -> impl Iterator<Item = (Prefix, &T)> {
-        self.page(None, None)
+    /// Everything, IPv4 first, in ascending order, to be changed.
+    pub(super) fn iter_mut(&mut self) -> impl Iterator<Item = (Prefix, &mut T)> {
+        let v4 = self.v4.iter_mut().map(|(k, value)| (from_v4(k), value));
+        v4.chain(self.v6.iter_mut().map(|(k, value)| (from_v6(k), value)))
     }
 
     /// What lies inside `within` and behind `after` (without them: everything, from the start),
@@ -90,11 +108,6 @@ impl<T> PrefixTable<T> {
         v4.chain(v6.map(|(k, value)| (from_v6(k), value)))
             .take_while(move |(prefix, _)| within.is_none_or(|within| within.covers(*prefix)))
     }
-
-    /// True when something other than `except` lies inside `prefix`.
-    pub(super) fn holds_other(&self, prefix: Prefix, except: Option<Prefix>) -> bool {
-        self.inside(prefix).any(|(inside, _)| Some(inside) != except)
-    }
 }
 
 /// The widest prefix of at least `floor` bits that contains the first address of `of` and for
@@ -102,7 +115,11 @@ impl<T> PrefixTable<T> {
 ///
 /// `occupied` must be monotone, as "something lies inside" is: what holds for a prefix holds for
 /// all that cover it.
-pub(super) fn widest_free(of: Prefix, floor: u8, occupied: impl Fn(Prefix) -> bool) -> Prefix {
+pub(in crate::lisp) fn widest_free(
+    of: Prefix,
+    floor: u8,
+    occupied: impl Fn(Prefix) -> bool,
+) -> Prefix {
     let host = Prefix::host(of.address());
     let (mut low, mut high) = (floor.min(host.length()), host.length());
     while low < high {
@@ -180,7 +197,7 @@ mod tests {
     fn hole_beside_a_known_prefix() {
         let table = table(&["10.1.0.0/16"]);
         let hole =
-            |of: &str| widest_free(prefix(of), 0, |p| table.holds_other(p, None)).to_string();
+            |of: &str| widest_free(prefix(of), 0, |p| table.inside(p).next().is_some()).to_string();
         assert_eq!(hole("11.0.0.1"), "11.0.0.0/8");
         assert_eq!(hole("10.0.0.1"), "10.0.0.0/16");
         assert_eq!(hole("192.0.2.1"), "128.0.0.0/1");
@@ -215,7 +232,7 @@ mod tests {
         if table.longest(Prefix::host(of.address())).is_some() {
             return;
         }
-        let found = widest_free(of, 0, |p| table.holds_other(p, None));
+        let found = widest_free(of, 0, |p| table.inside(p).next().is_some());
         assert_eq!(found, brute_force(of.address(), known));
         assert!(found.contains(of.address()));
         assert!(!known.iter().any(|k| found.overlaps(*k)));
