@@ -1,7 +1,6 @@
 //! Everything CI runs.
 
 use std::path::PathBuf;
-use std::process::Command;
 
 use crate::run::{Result, cargo, root, run, step};
 use crate::{check, setup};
@@ -18,8 +17,8 @@ pub(crate) fn test(which: Option<&str>) -> Result {
         Some("check") => check::check(),
         Some("unit") => unit(),
         Some("sim") => {
-            step("simulation");
-            run(cargo().args(["test", "--package", "weft-control", "--test", "simulation"]))
+            step("sim");
+            run(cargo().args(["test", "--package", "weft-control", "--test", "sim"]))
         }
         Some("fuzz") => {
             step("fuzz smoke");
@@ -50,16 +49,8 @@ fn labs() -> Result {
 /// Builds the binary; where it is.
 pub(crate) fn build(profile: &[&str], folder: &str) -> Result<PathBuf> {
     run(cargo().args(["build", "--quiet", "--package", "weft"]).args(profile))?;
-    let target = std::env::var_os("CARGO_TARGET_DIR")
-        .map_or_else(|| root().join("target"), PathBuf::from);
+    let target =
+        std::env::var_os("CARGO_TARGET_DIR").map_or_else(|| root().join("target"), PathBuf::from);
     let weft = target.join(folder).join("weft");
     weft.canonicalize().map_err(|error| format!("{}: {error}", weft.display()))
-}
-
-/// A command of the built binary that must succeed.
-#[expect(dead_code, reason = "for demo and bench")]
-pub(crate) fn weft(weft: &std::path::Path, words: &[&str]) -> Result<Command> {
-    let mut command = setup::as_root(weft)?;
-    command.args(words);
-    Ok(command)
 }
