@@ -92,9 +92,9 @@ fn map_server(summary: &Value) -> String {
         return String::new();
     };
     format!(
-        "{} mappings; {} of {} EID-prefixes of sites not registered",
+        "{} mappings; {} of {} EID-prefixes of sites are registered",
         whole(server, "mappings"),
-        whole(server, "not-registered"),
+        whole(server, "sites").saturating_sub(whole(server, "not-registered")),
         whole(server, "sites")
     )
 }
