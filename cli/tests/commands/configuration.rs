@@ -113,13 +113,6 @@ fn examples_are_valid_as_they_are() {
 }
 
 #[test]
-fn readme_shows_the_example_as_it_is() {
-    let readme = include_str!("../../../README.md");
-    assert!(readme.contains(&weft(&["config", "example", "xtr"]).out));
-    assert!(readme.contains("2 wrong usage, 3 invalid\nconfiguration, 4 router not reachable"));
-}
-
-#[test]
 fn unknown_role_names_those_there_are() {
     let ended = weft(&["config", "example", "router"]);
     assert_eq!(ended.code, 2);

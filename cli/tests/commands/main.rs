@@ -4,6 +4,7 @@
 
 mod configuration;
 mod decoding;
+mod documents;
 mod manual;
 mod router;
 
