@@ -61,10 +61,13 @@ enum Verb {
         /// The lab file.
         file: PathBuf,
     },
-    /// Take labs down: one, or all. Also removes what a crash left behind.
+    /// Take a lab down. Also removes what a crash left behind.
     Down {
-        /// Which.
+        /// Which, when several are up.
         lab: Option<String>,
+        /// All labs of this machine, whoever brought them up.
+        #[arg(long, conflicts_with = "lab")]
+        all: bool,
     },
     /// The labs that are up, with their nodes.
     #[command(visible_alias = "list")]
@@ -134,7 +137,7 @@ pub(crate) fn run(lab: Lab) -> Outcome {
         }
         Verb::Check { files } => check(&files),
         Verb::Up { file } => up(&file, &Options { stays: true, ..options(weft)? }),
-        Verb::Down { lab } => down(lab),
+        Verb::Down { lab, all } => down(lab.as_deref().or(name), all),
         Verb::Status => {
             status();
             Ok(())
@@ -212,9 +215,9 @@ fn up(path: &Path, options: &Options) -> Outcome {
     Ok(())
 }
 
-fn down(name: Option<String>) -> Outcome {
-    let all = name.is_none();
-    for name in name.map_or_else(lab::known, |name| vec![name]) {
+fn down(lab: Option<&str>, all: bool) -> Outcome {
+    let names = if all { lab::known() } else { vec![the_lab(lab)?] };
+    for name in names {
         match lab::take_down(&name) {
             Ok(()) => println!("{name} is down"),
             // a test that is going on takes its lab down itself
