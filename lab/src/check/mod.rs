@@ -1,6 +1,6 @@
 //! Checks: what a lab claims, and how it is proved. A check may break things (`do`), watch
-//! (`capture`, `split`), keep traffic flowing meanwhile (`while`), and ask one question: a command's
-//! answer or one more piece of traffic.
+//! (`capture`, `split`), keep traffic flowing meanwhile (`while`), and ask one question: a
+//! command's answer or one more piece of traffic.
 
 mod expect;
 mod run;
