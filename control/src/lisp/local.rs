@@ -106,24 +106,3 @@ impl Local {
         self.uplinks.iter().filter(|u| u.id == id && u.up).map(|u| u.rloc).collect()
     }
 }
-
-/// True for addresses a control message may be sent to because somebody said so: unicast, and
-/// neither loopback nor link-local, which mean something else here than there.
-pub fn routable(address: IpAddr) -> bool {
-    match address {
-        IpAddr::V4(a) => {
-            !(a.is_unspecified()
-                || a.is_loopback()
-                || a.is_link_local()
-                || a.is_multicast()
-                || a.is_broadcast())
-        }
-        IpAddr::V6(a) => {
-            !(a.is_unspecified()
-                || a.is_loopback()
-                || a.is_unicast_link_local()
-                || a.is_multicast()
-                || a.to_ipv4_mapped().is_some())
-        }
-    }
-}

@@ -17,9 +17,9 @@ use weft_packet::lisp::{Encapsulated, MapRequest};
 
 use super::config::{self, Resolve};
 use super::event::{Direction, Event, Refusal};
-use super::map_server::rate::Rate;
 use super::map_server::request::{TO_MAP_SERVER, check_encapsulated, flagged};
 use super::map_server::{Case, MapServer, Refused, Refusing};
+use super::rate::{Limiter, REQUESTS_PER_SECOND, Rate, network};
 use crate::engine::{Action, Actions, Datagram, Instant, Random};
 
 /// A Map-Resolver.
@@ -31,7 +31,7 @@ pub struct MapResolver {
     /// For each Map-Server of the configuration.
     servers: Vec<Server>,
     refused: Refused,
-    rate: Rate,
+    requests: Limiter,
     counters: Counters,
     trace: bool,
 }
@@ -101,7 +101,7 @@ impl MapResolver {
             hasher: FixedState::with_seed(random.u64()),
             servers: Vec::new(),
             refused: Refused::default(),
-            rate: Rate::new(random.u64()),
+            requests: Limiter::new(Rate::per_second(REQUESTS_PER_SECOND), &mut random),
             counters: Counters::default(),
             trace: false,
             config,
@@ -125,7 +125,7 @@ impl MapResolver {
 
     /// Sets how many Map-Requests a second a source (a /24 or /48) may send; `None`: any number.
     pub fn set_request_limit(&mut self, per_second: Option<u32>) {
-        self.rate.set(per_second);
+        self.requests.set(per_second.map(Rate::per_second));
     }
 
     /// Takes an Encapsulated Control Message; `map_server` is the one in this process, if any.
@@ -193,7 +193,7 @@ impl MapResolver {
         if request.probe {
             return refusing(Refusal::ProbeNotAllowed, "");
         }
-        if !self.rate.admit(datagram.from.ip(), now) {
+        if !self.requests.admit(network(datagram.from.ip()), now) {
             return refusing(Refusal::RateLimited, "");
         }
         let Some(eid) = eid else { return refusing(Refusal::UnsupportedEid, "") };

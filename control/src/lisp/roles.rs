@@ -30,7 +30,7 @@ impl Lisp {
         if let (Some(settings), None) = (self.config.itr.clone(), &self.itr) {
             let random = self.random.fork();
             let (encapsulation, instances) = (self.config.encapsulation, self.instances());
-            self.itr = Some(Itr::new(now, settings, encapsulation, &instances, random, out));
+            self.itr = Some(Itr::new(settings, encapsulation, &instances, random, out));
         }
         self.trace_roles();
     }

@@ -12,10 +12,11 @@ use weft_packet::wire::Wire;
 
 use super::database::{Database, TEMPORARY_TTL};
 use super::map_register::largest_message;
-use super::rate::{Limiter, Rate};
 use crate::engine::{self, Actions, Instant, Random};
 use crate::lisp::event::Refusal;
-use crate::lisp::local::{Local, Way, routable};
+use crate::lisp::local::{Local, Way};
+use crate::lisp::rate::{Limiter, Rate};
+use crate::lisp::rloc::routable;
 
 /// A Map-Request to be answered.
 #[derive(Clone, Copy, Debug)]
@@ -107,7 +108,7 @@ fn asked(request: &MapRequest) -> Result<EidPrefix, Refusal> {
 fn destination(question: &Question<'_>, local: &Local) -> Option<(SocketAddr, Way)> {
     let rlocs = question.request.itr_rlocs.iter().filter_map(Address::ip);
     let mut usable: Vec<_> = rlocs
-        .filter(|&rloc| routable(rloc))
+        .filter(|&rloc| routable(rloc, question.source.ip()))
         .filter_map(|rloc| Some((rloc, local.way_to(rloc)?)))
         .collect();
     usable.sort_by_key(|&(rloc, _)| rloc != question.source.ip());

@@ -8,7 +8,6 @@ mod answer;
 mod database;
 mod map_register;
 mod nonces;
-mod rate;
 mod registration;
 mod solicit;
 mod status;
@@ -25,13 +24,13 @@ use weft_packet::lisp::{MapNotify, Message};
 use super::config;
 use super::event::{Direction, Event, Refusal};
 use super::local::Local;
+use super::rate::{Bucket, Rate};
 use super::trace;
 use crate::engine::{Actions, Datagram, Instant, Random, Stored, Traffic};
 use answer::Answers;
 use database::Database;
 use map_register::Registrant;
 use nonces::Nonces;
-use rate::{Bucket, Rate};
 use registration::Registration;
 use solicit::Solicitor;
 
@@ -266,7 +265,7 @@ impl Etr {
         if self.changes.take(CHANGES, now) {
             self.announce(now);
         } else {
-            self.announce_at = Some(self.changes.next(CHANGES));
+            self.announce_at = Some(self.changes.ready(CHANGES, 1));
         }
     }
 

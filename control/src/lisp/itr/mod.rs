@@ -6,7 +6,6 @@
 //! mappings out of use go when their TTL ends or room is needed (RFC 9301 §5.2 to §5.5, §6.1, §8.1).
 
 mod asking;
-mod budget;
 mod groups;
 mod keeping;
 mod map_cache;
@@ -70,7 +69,6 @@ pub struct Itr {
 impl Itr {
     /// Installs what is configured. `instances` are all instances EIDs may be in.
     pub fn new(
-        now: Instant,
         settings: config::Itr,
         encapsulation: Encapsulation,
         instances: &[InstanceId],
@@ -82,7 +80,7 @@ impl Itr {
             settings,
             instances: instances.iter().copied().collect(),
             random,
-            pending: Pending::new(now),
+            pending: Pending::default(),
             holds: Holds::default(),
             solicited: Solicited::default(),
             cache: MapCache::default(),

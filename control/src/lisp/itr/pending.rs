@@ -13,8 +13,8 @@ use std::time::Duration;
 use smallvec::SmallVec;
 use weft_packet::addr::{EidPrefix, Nonce};
 
-use super::budget::Budget;
 use crate::engine::{Instant, Timers};
+use crate::lisp::rate::{Bucket, Rate};
 
 /// What a question is filed under.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -61,7 +61,7 @@ pub(super) struct Sent {
 }
 
 /// All questions.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub(super) struct Pending {
     questions: BTreeMap<Key, Question>,
     by_nonce: BTreeMap<Nonce, Key>,
@@ -69,24 +69,13 @@ pub(super) struct Pending {
     deadlines: Timers<Key>,
     lines: [VecDeque<Key>; 3],
     turn: usize,
-    budget: Budget,
+    /// What was sent lately, of [`REQUESTS`].
+    budget: Bucket,
     /// Requests of questions that were closed lately.
     closed: VecDeque<Sent>,
 }
 
 impl Pending {
-    pub(super) fn new(now: Instant) -> Self {
-        Self {
-            questions: BTreeMap::new(),
-            by_nonce: BTreeMap::new(),
-            deadlines: Timers::default(),
-            lines: Default::default(),
-            turn: 0,
-            budget: Budget::new(now, REQUESTS_PER_SECOND, REQUESTS_AT_ONCE),
-            closed: VecDeque::new(),
-        }
-    }
-
     /// Puts a question in line unless it is asked already. False when there are too many.
     pub(super) fn ask(&mut self, now: Instant, key: Key, eid: EidPrefix, why: Why) -> bool {
         if self.questions.contains_key(&key) {
@@ -124,7 +113,7 @@ impl Pending {
         while let Some(line) = self.next_line() {
             let key = *self.lines[line].front()?;
             if self.questions.get(&key).is_some_and(|q| q.waiting) {
-                if !self.budget.take(now) {
+                if !self.budget.take(REQUESTS, now) {
                     return None;
                 }
                 self.turn = line + 1;
@@ -216,7 +205,7 @@ impl Pending {
         let waiting = self.lines.iter().map(VecDeque::len).sum::<usize>();
         // A few at a time: waking up for each would cost more than sending them.
         let count = u32::try_from(waiting).unwrap_or(u32::MAX).min(REQUESTS_PER_WAKE_UP);
-        let line = (count > 0).then(|| self.budget.ready(count));
+        let line = (count > 0).then(|| self.budget.ready(REQUESTS, count));
         [self.deadlines.next(), line].into_iter().flatten().min()
     }
 
@@ -288,9 +277,8 @@ const TRIES_UNTIL_REST: u32 = 10;
 const LONGEST_PATIENCE: Duration = Duration::from_secs(30);
 /// How long an EID nobody answered for is left alone.
 const HOLD: Duration = Duration::from_secs(5);
-/// Map-Requests for all EIDs together.
-const REQUESTS_PER_SECOND: u32 = 2000;
-const REQUESTS_AT_ONCE: u32 = 200;
+/// Map-Requests for all EIDs together: 2000 a second.
+const REQUESTS: Rate = Rate { period: Duration::from_micros(500), burst: 200 };
 const REQUESTS_PER_WAKE_UP: u32 = 20;
 /// Questions on behalf of packets, and of everything.
 const PACKET_QUESTIONS: usize = 65_536;

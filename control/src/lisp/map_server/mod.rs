@@ -10,13 +10,11 @@ mod answer;
 mod content;
 mod database;
 mod notify;
-pub(in crate::lisp) mod rate;
 mod refused;
 mod register;
 mod replay;
 pub(in crate::lisp) mod request;
 mod restart;
-pub(in crate::lisp) mod rloc;
 mod saved;
 mod site;
 mod statics;
@@ -42,9 +40,10 @@ use crate::engine::{Action, Actions, Instant, Random, Stored};
 use crate::lisp::config;
 use crate::lisp::event::{Direction, Event, Refusal};
 use crate::lisp::local::Local;
+use crate::lisp::rate::{Limiter, REQUESTS_PER_SECOND, Rate};
+use crate::lisp::rloc;
 use database::{Change, Database, RegistrationId};
 use notify::Notifier;
-use rate::Rate;
 use site::{Lost, Sites};
 use statics::{Statics, statics};
 use wheel::Second;
@@ -60,7 +59,7 @@ pub struct MapServer {
     xtrs: Xtrs,
     notifier: Notifier,
     refused: Refused,
-    rate: Rate,
+    requests: Limiter,
     counters: Counters,
     local: Local,
     random: Random,
@@ -102,7 +101,7 @@ impl MapServer {
             xtrs: Xtrs::default(),
             notifier: Notifier::default(),
             refused: Refused::default(),
-            rate: Rate::new(random.u64()),
+            requests: Limiter::new(Rate::per_second(REQUESTS_PER_SECOND), &mut random),
             counters: Counters::default(),
             local,
             random,
@@ -128,7 +127,7 @@ impl MapServer {
     /// Sets how many Map-Requests a second a source (a /24 or /48) may send; `None`: any number.
     /// 10,000 from the start.
     pub fn set_request_limit(&mut self, per_second: Option<u32>) {
-        self.rate.set(per_second);
+        self.requests.set(per_second.map(Rate::per_second));
     }
 
     /// Does what time brings: expiry, retransmission. Bounded; what is left is due at once.

@@ -13,7 +13,6 @@ use weft_packet::wire::Wire;
 use super::content::{Content, Flags, MAX_LOCATORS};
 use super::database::{Change, Conflict, MappingId, New, Put, RegistrationId};
 use super::replay::Verdict;
-use super::rloc::routable;
 use super::saved::{self, SavedNonce, SavedRegistration};
 use super::site::{HoldingId, Site, SiteIndex};
 use super::wheel::Second;
@@ -21,6 +20,7 @@ use super::xtr::{Identity, Signer, XtrIndex};
 use super::{MapServer, Refusing, joined};
 use crate::engine::{Actions, Datagram, Instant};
 use crate::lisp::event::{Direction, Event, Refusal};
+use crate::lisp::rloc::routable;
 
 /// Who vouches for a Map-Register, once its MAC is verified.
 #[derive(Clone, Copy, Debug)]

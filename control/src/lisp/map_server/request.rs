@@ -14,10 +14,11 @@ use weft_packet::wire::{Wire, Writer};
 
 use super::answer::{Answer, Question, nothing};
 use super::database::MappingId;
-use super::rloc::routable;
 use super::{MapServer, Refusing, SHORT_TTL, joined, payload_bound};
 use crate::engine::{Actions, Datagram, Instant};
 use crate::lisp::event::{Direction, Refusal};
+use crate::lisp::rate::network;
+use crate::lisp::rloc::routable;
 
 /// A Map-Request and how it came.
 #[derive(Clone, Copy, Debug)]
@@ -77,7 +78,7 @@ impl MapServer {
         let Asked { datagram, request, encapsulated, .. } = asked;
         let first = request.eids.first().and_then(|asked| asked.eid.prefix());
         let refusing = |reason, detail: &str| Err(Refusing::new(reason, first, detail));
-        if !self.rate.admit(datagram.from.ip(), now) {
+        if !self.requests.admit(network(datagram.from.ip()), now) {
             return refusing(Refusal::RateLimited, "");
         }
         if request.probe {

@@ -68,8 +68,7 @@ impl Story {
         let mut out = Actions::default();
         let instances = [InstanceId::DEFAULT, InstanceId::new(7).unwrap()];
         let random = Random::new([1; 32]);
-        let itr =
-            Itr::new(Instant::START, settings, Encapsulation::Lisp, &instances, random, &mut out);
+        let itr = Itr::new(settings, Encapsulation::Lisp, &instances, random, &mut out);
         let mut story = Self {
             itr,
             local: Local::new(vec![uplink(1, "192.0.2.1"), uplink(2, "2001:db8::1")]),

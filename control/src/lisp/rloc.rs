@@ -2,24 +2,19 @@
 
 use std::net::IpAddr;
 
+use weft_packet::ip::Scope;
+
 /// True for unicast addresses a packet can be routed to from anywhere in the underlay. Loopback
 /// counts where the one who named it is on this very host.
-pub(in crate::lisp) fn routable(address: IpAddr, named_by: IpAddr) -> bool {
+pub(super) fn routable(address: IpAddr, named_by: IpAddr) -> bool {
     if address.is_loopback() {
         return named_by.is_loopback();
     }
-    match address {
-        IpAddr::V4(a) => {
-            let [first, ..] = a.octets();
-            first != 0 && first < 224 && !a.is_link_local()
-        }
-        IpAddr::V6(a) => {
-            !a.is_unspecified()
-                && !a.is_multicast()
-                && !a.is_unicast_link_local()
-                && a.to_ipv4_mapped().is_none()
-        }
-    }
+    let reserved = match address {
+        IpAddr::V4(a) => a.octets()[0] >= 240,
+        IpAddr::V6(a) => a.to_ipv4_mapped().is_some(),
+    };
+    Scope::of(address) == Scope::Unicast && !reserved
 }
 
 #[cfg(test)]
