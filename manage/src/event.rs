@@ -133,13 +133,13 @@ pub fn show(event: &Event, name: &dyn Fn(UplinkId) -> String) -> Shown {
         Event::UplinkUp { uplink, rloc } => {
             let text = format!("{} {rloc} works again", name(*uplink));
             shown("uplink-up", "·", Weight::Change, text)
-                .with("uplink", name(*uplink))
+                .with("uplink", &name(*uplink))
                 .with("rloc", rloc)
         }
         Event::UplinkDown { uplink, rloc, why } => {
             let text = format!("{} {rloc}  {why}", name(*uplink));
             shown("uplink-down", "!", Weight::Trouble, text)
-                .with("uplink", name(*uplink))
+                .with("uplink", &name(*uplink))
                 .with("rloc", rloc)
                 .with("why", why)
         }
@@ -217,14 +217,14 @@ fn shown(kind: &'static str, mark: &'static str, weight: Weight, text: String) -
 }
 
 impl Shown {
-    fn with(mut self, key: &str, value: impl ToString) -> Self {
+    fn with(mut self, key: &str, value: &(impl ToString + ?Sized)) -> Self {
         self.fields.insert(key.to_owned(), Value::String(value.to_string()));
         self
     }
 
     fn with_some(self, key: &str, value: Option<&impl ToString>) -> Self {
         match value {
-            Some(value) => self.with(key, value.to_string()),
+            Some(value) => self.with(key, value),
             None => self,
         }
     }
