@@ -43,11 +43,7 @@ impl<'a> Section<'a> {
     }
 
     /// A table within.
-    pub(super) fn section(
-        &mut self,
-        key: &'static str,
-        report: &mut Report,
-    ) -> Option<Self> {
+    pub(super) fn section(&mut self, key: &'static str, report: &mut Report) -> Option<Self> {
         let path = self.join(key);
         Section::new(self.take(key)?, &path, report)
     }
