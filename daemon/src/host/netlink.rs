@@ -26,6 +26,10 @@ use super::plan::{Action, Plan, Route, Rule, Selector};
 /// everybody else's.
 const PROTOCOL: u8 = 76;
 
+/// Packets that may wait for the data plane in each queue of a device. The kernel's default, 500,
+/// overflows when a burst meets a busy processor.
+const QUEUE: u32 = 2000;
+
 /// Changes closer together than this are told as one: routes may come by the thousand.
 const PAUSE: Duration = Duration::from_millis(20);
 
@@ -100,7 +104,7 @@ impl Netlink {
 
     /// Brings a device up with an MTU.
     pub(crate) async fn bring_up(&self, index: u32, mtu: u32) -> io::Result<()> {
-        let message = LinkUnspec::new_with_index(index).mtu(mtu).up().build();
+        let message = LinkUnspec::new_with_index(index).mtu(mtu).txqueuelen(QUEUE).up().build();
         self.handle.link().set(message).execute().await.map_err(io::Error::other)
     }
 
