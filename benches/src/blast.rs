@@ -12,6 +12,8 @@ use nix::sys::socket::{
 };
 use serde_json::{Value, json};
 
+use crate::parse;
+
 /// Datagrams a system call.
 const BATCH: usize = 64;
 /// Not counted at the start of a reception: queues fill, caches warm.
@@ -28,6 +30,9 @@ pub(crate) fn send(words: &[&str]) -> Result<Value, String> {
         }
         _ => return Err(crate::HELP.into()),
     };
+    if destinations > 1 << 16 {
+        return Err("a /16 has 65536 destinations".into());
+    }
     let to = SocketAddr::new(parse(address)?, parse(port)?);
     let any = if to.is_ipv6() { "[::]:0" } else { "0.0.0.0:0" };
     let socket = UdpSocket::bind(any).map_err(|e| e.to_string())?;
@@ -118,8 +123,3 @@ fn wait(socket: &UdpSocket, milliseconds: u16) -> bool {
     let mut descriptors = [PollFd::new(socket.as_fd(), PollFlags::POLLIN)];
     poll(&mut descriptors, PollTimeout::from(milliseconds)).is_ok_and(|ready| ready > 0)
 }
-
-fn parse<T: std::str::FromStr>(word: &str) -> Result<T, String> {
-    word.parse().map_err(|_| format!("`{word}` cannot be read"))
-}
-

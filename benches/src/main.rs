@@ -2,6 +2,7 @@
 //! rows. Each prints one JSON object.
 
 mod blast;
+mod connect;
 mod mapping_system;
 
 use std::process::ExitCode;
@@ -9,6 +10,8 @@ use std::process::ExitCode;
 const HELP: &str = "\
 Usage: weft-bench send ADDRESS PORT SECONDS PAYLOAD [DESTINATIONS]
        weft-bench receive ADDRESS PORT SECONDS
+       weft-bench listen ADDRESS PORT
+       weft-bench connect ADDRESS PORT
        weft-bench register | request | memory
 ";
 
@@ -18,9 +21,11 @@ fn main() -> ExitCode {
     let result = match words.as_slice() {
         ["send", rest @ ..] => blast::send(rest),
         ["receive", rest @ ..] => blast::receive(rest),
-        ["register"] => Ok(mapping_system::register()),
-        ["request"] => Ok(mapping_system::request()),
-        ["memory"] => Ok(mapping_system::memory()),
+        ["listen", rest @ ..] => connect::listen(rest),
+        ["connect", rest @ ..] => connect::connect(rest),
+        ["register"] => mapping_system::register(),
+        ["request"] => mapping_system::request(),
+        ["memory"] => mapping_system::memory(),
         _ => Err(HELP.to_owned()),
     };
     match result {
@@ -33,4 +38,9 @@ fn main() -> ExitCode {
             ExitCode::from(2)
         }
     }
+}
+
+/// A word of the command line.
+fn parse<T: std::str::FromStr>(word: &str) -> Result<T, String> {
+    word.parse().map_err(|_| format!("`{word}` cannot be read"))
 }

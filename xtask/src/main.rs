@@ -4,6 +4,8 @@
 mod bench;
 mod check;
 mod demo;
+mod janitor;
+mod lab;
 mod licences;
 mod run;
 mod setup;
@@ -17,9 +19,10 @@ The project's chores.
 Usage: cargo xtask CHORE
 
   demo            build weft, run the quickstart network, show what it does
+                  --weft PATH: of a binary that is built already
   test [WHICH]    everything CI runs; WHICH: check, unit, sim, fuzz, labs
   bench [GROUP]   measure, side by side with the kernel; GROUP: dataplane, firstpacket, outage,
-                  ms, idle, storm     --json FILE, --rounds N
+                  ms, idle, storm     --json FILE, --rounds N, --weft PATH
   check           formatting, lints, crate dependencies, licences
 ";
 
@@ -27,7 +30,8 @@ fn main() -> ExitCode {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
     let words: Vec<&str> = arguments.iter().map(String::as_str).collect();
     let done = match words.as_slice() {
-        ["demo"] => demo::demo(),
+        ["demo"] => demo::demo(None),
+        ["demo", "--weft", weft] => demo::demo(Some(weft)),
         ["test"] => test::test(None),
         ["test", which] => test::test(Some(which)),
         ["bench", rest @ ..] => bench::bench(rest),

@@ -1,0 +1,48 @@
+//! How fast a Map-Server works and what a registration costs it: whole messages through the whole
+//! engine, by CPU time of one core, without sockets.
+
+use serde_json::Value;
+
+use super::figure::{Figure, median, number};
+use super::{Tools, note};
+use crate::run::{Result, output};
+
+/// Runs the control-plane rows of `weft-bench`.
+pub(super) fn measure(tools: &Tools, rounds: usize) -> Result<Vec<Figure>> {
+    let mut figures = Vec::new();
+    let (mut renewed, mut first, mut answered) = (Vec::new(), Vec::new(), Vec::new());
+    for round in 1..=rounds {
+        let register = run(tools, "register")?;
+        renewed.push(figure(&register, "per_s")?);
+        first.push(figure(&register, "first_per_s")?);
+        answered.push(figure(&run(tools, "request")?, "per_s")?);
+        note(&format!("round {round} of {rounds}"));
+    }
+    let first = median(&first).unwrap_or_default();
+    let renewals = median(&renewed).map(|value| Figure {
+        id: "ms.register_per_s",
+        value,
+        beside: format!("renewals, HMAC-SHA-256, acknowledged; first ones {}", number(first)),
+    });
+    let beside = "answered by proxy, of 100000 mappings".to_owned();
+    let requests = median(&answered).map(|value| Figure { id: "ms.request_per_s", value, beside });
+    let memory = run(tools, "memory")?;
+    let octets = Figure {
+        id: "ms.bytes_per_registration",
+        value: figure(&memory, "bytes_per_registration")?,
+        beside: format!("at {} registrations", figure(&memory, "registrations")?),
+    };
+    figures.extend(renewals);
+    figures.extend(requests);
+    figures.push(octets);
+    Ok(figures)
+}
+
+fn run(tools: &Tools, what: &str) -> Result<Value> {
+    let text = output(std::process::Command::new(&tools.bench).arg(what))?;
+    serde_json::from_str(&text).map_err(|error| format!("weft-bench {what}: {error}"))
+}
+
+fn figure(answer: &Value, name: &str) -> Result<f64> {
+    answer[name].as_f64().ok_or_else(|| format!("weft-bench gives no {name}: {answer}"))
+}
