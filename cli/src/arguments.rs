@@ -28,7 +28,7 @@ pub(crate) struct Global {
     #[arg(long, global = true)]
     pub(crate) json: bool,
     /// Repeat every SECONDS until interrupted.
-    #[arg(long, short, global = true, value_name = "SECONDS", num_args = 0..=1, default_missing_value = "2")]
+    #[arg(long, short, global = true, value_name = "SECONDS", num_args = 0..=1, require_equals = true, default_missing_value = "2")]
     pub(crate) watch: Option<f64>,
     /// Do not colour.
     #[arg(long, global = true)]
@@ -293,11 +293,22 @@ pub(crate) struct Ping {
     pub(crate) instance: Instance,
 }
 
-/// `weft show NOUN` is `weft NOUN`.
-pub(crate) fn without_show(
-    arguments: impl Iterator<Item = OsString>,
-) -> impl Iterator<Item = OsString> {
-    arguments.enumerate().filter(|(n, word)| *n != 1 || word != "show").map(|(_, word)| word)
+/// `weft show NOUN` is `weft NOUN`, also behind options of every command.
+pub(crate) fn without_show(arguments: impl Iterator<Item = OsString>) -> Vec<OsString> {
+    let mut words: Vec<OsString> = arguments.collect();
+    let mut at = 1;
+    while let Some(word) = words.get(at).and_then(|word| word.to_str()) {
+        match word {
+            "show" => {
+                words.remove(at);
+                break;
+            }
+            "--socket" => at += 2,
+            option if option.starts_with('-') => at += 1,
+            _ => break,
+        }
+    }
+    words
 }
 
 #[cfg(test)]
@@ -312,10 +323,13 @@ mod tests {
 
     #[test]
     fn show_before_a_noun_says_nothing_new() {
+        let words = ["weft", "--socket", "show", "--json", "show", "rloc"].map(OsString::from);
+        let kept = without_show(words.into_iter());
+        assert_eq!(kept, ["weft", "--socket", "show", "--json", "rloc"]);
         let words = ["weft", "show", "rloc"].map(OsString::from);
-        let kept: Vec<_> = without_show(words.into_iter()).collect();
+        let kept = without_show(words.into_iter());
         assert_eq!(kept, ["weft", "rloc"]);
         let words = ["weft", "config", "show"].map(OsString::from);
-        assert_eq!(without_show(words.into_iter()).count(), 3);
+        assert_eq!(without_show(words.into_iter()).len(), 3);
     }
 }

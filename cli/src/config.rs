@@ -90,8 +90,8 @@ fn count(number: usize, what: &str) -> String {
 
 fn show_file(file: &Path, path: Option<&str>, global: &Global) -> Outcome {
     let mut names = UplinkNames::default();
-    let config = config::load(file, &mut names)
-        .map_err(|report| End::new(CONFIG, report.to_string()))?;
+    let config =
+        config::load(file, &mut names).map_err(|report| End::new(CONFIG, report.to_string()))?;
     for line in config::lines(&config, &names) {
         if !below(&line.path, path) {
             continue;

@@ -12,8 +12,6 @@ pub(crate) const CONFIG: u8 = 3;
 pub(crate) const UNREACHABLE: u8 = 4;
 /// Not permitted.
 pub(crate) const DENIED: u8 = 5;
-/// Nobody answered in time.
-pub(crate) const TIMEOUT: u8 = 6;
 /// A mistake of ours.
 pub(crate) const BUG: u8 = 70;
 

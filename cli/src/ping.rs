@@ -27,9 +27,9 @@ pub(crate) fn ping(ping: &Ping, global: &Global) -> Outcome {
     let mut carried = Carried::read(global)?;
     for sequence in 1..=ping.count.unwrap_or(u16::MAX) {
         let sent = Instant::now();
-        socket.send(&echo_request(ping, sequence)).map_err(|error| {
-            End::new(NO, format!("cannot send to {}: {error}", ping.eid))
-        })?;
+        socket
+            .send(&echo_request(ping, sequence))
+            .map_err(|error| End::new(NO, format!("cannot send to {}: {error}", ping.eid)))?;
         let trip = wait_for_answer(&socket, ping, sequence, sent, interval);
         let now = Carried::read(global)?;
         tally.add(trip);
@@ -159,9 +159,8 @@ struct Carried(BTreeMap<String, (u64, u64)>);
 impl Carried {
     fn read(global: &Global) -> Result<Self, End> {
         let answer = client::ask(&global.socket, &Request::Rloc)?;
-        let row = |item: &Value| {
-            (text(item, "rloc"), (whole(item, "sent"), whole(item, "received")))
-        };
+        let row =
+            |item: &Value| (text(item, "rloc"), (whole(item, "sent"), whole(item, "received")));
         Ok(Self(answer.items.iter().map(row).collect()))
     }
 
@@ -219,8 +218,7 @@ impl Tally {
     fn text(&self) -> String {
         let lost = self.sent - self.trips.len();
         let percent = lost * 100 / self.sent.max(1);
-        let head =
-            format!("{} sent, {} received, {percent}% loss", self.sent, self.trips.len());
+        let head = format!("{} sent, {} received, {percent}% loss", self.sent, self.trips.len());
         if self.trips.is_empty() {
             return head + "\n";
         }

@@ -41,9 +41,8 @@ pub(crate) fn run(run: &Run, global: &Global) -> Outcome {
 }
 
 fn start_log(log: &Log, colored: bool) -> Result<(), End> {
-    let filter = EnvFilter::try_new(&log.level).map_err(|error| {
-        End::new(CONFIG, format!("log.level `{}`: {error}", log.level))
-    })?;
+    let filter = EnvFilter::try_new(&log.level)
+        .map_err(|error| End::new(CONFIG, format!("log.level `{}`: {error}", log.level)))?;
     let layer = tracing_subscriber::fmt::layer().with_writer(std::io::stderr);
     let layer = match log.format {
         LogFormat::Json => layer.json().boxed(),

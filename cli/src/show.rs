@@ -54,9 +54,7 @@ fn plain(noun: Noun) -> Result<(Request, Render), End> {
         Noun::Rloc { verb: Some(RlocVerb::Probe { rloc }) } => {
             (Request::RlocProbe { rloc: rloc.to_string() }, |_| "probing\n".into())
         }
-        Noun::MapServer(MapServerVerb::Site { name }) => {
-            (Request::Site { name }, map_server::site)
-        }
+        Noun::MapServer(MapServerVerb::Site { name }) => (Request::Site { name }, map_server::site),
         Noun::MapServer(MapServerVerb::Registration { eid, instance, limit }) => (
             Request::SiteRegistration { eid, instance: instance.id, limit },
             map_server::registration,

@@ -71,7 +71,7 @@ pub(crate) fn duration(seconds: f64) -> String {
     if seconds < 10.0 && seconds.fract() > 0.05 {
         return format!("{seconds:.1}s");
     }
-    let whole = seconds as u64;
+    let whole = std::time::Duration::try_from_secs_f64(seconds).map_or(u64::MAX, |d| d.as_secs());
     match whole {
         0..60 => format!("{whole}s"),
         60..3600 => format!("{}m {}s", whole / 60, whole % 60),

@@ -13,7 +13,8 @@ use crate::show::{print, text};
 pub(crate) fn trace(trace: &Trace, global: &Global) -> Outcome {
     let words: Vec<&str> = trace.packet.iter().flat_map(|word| word.split_whitespace()).collect();
     let packet = parse(&words).map_err(|error| {
-        End::new(USAGE, error).help("for example: weft trace 'tcp 10.1.0.2:4711 > 10.2.0.9:443 len 1500'")
+        End::new(USAGE, error)
+            .help("for example: weft trace 'tcp 10.1.0.2:4711 > 10.2.0.9:443 len 1500'")
     })?;
     let request = Request::Trace {
         source: packet.source.map(|ip| ip.to_string()),

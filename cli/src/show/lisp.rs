@@ -146,7 +146,15 @@ pub(super) fn registration(answer: &Answer) -> String {
 
 pub(super) fn rloc(answer: &Answer) -> String {
     let mut table = Table::new(&[
-        "LOCATOR", "STATE", ">RTT", ">LOSS", "SINCE", ">SENT", ">RECEIVED", "THROUGH", "WHY",
+        "LOCATOR",
+        "STATE",
+        ">RTT",
+        ">LOSS",
+        "SINCE",
+        ">SENT",
+        ">RECEIVED",
+        "THROUGH",
+        "WHY",
     ]);
     for item in &answer.items {
         let loss = number(item, "loss").map_or_else(|| NONE.into(), |l| format!("{:.0}%", l * 1e2));
@@ -184,8 +192,7 @@ pub(super) fn lig(lig: &Lig, global: &Global) -> Outcome {
             })
         })
         .transpose()?;
-    let request =
-        Request::Lig { eid: lig.eid.clone(), instance: lig.instance.id, resolver };
+    let request = Request::Lig { eid: lig.eid.clone(), instance: lig.instance.id, resolver };
     print(global, &client::ask(&global.socket, &request)?, |answer| {
         let lines = answer.items.iter().map(|item| text(item, "text") + "\n");
         lines.collect()

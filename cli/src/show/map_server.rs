@@ -7,8 +7,7 @@ use super::{flag, list, number, text, whole};
 use crate::table::{Table, duration};
 
 pub(super) fn site(answer: &Answer) -> String {
-    let mut table =
-        Table::new(&["SITE", "EID-PREFIX", "REGISTERED", "LOCATORS", "LAST", "BY"]);
+    let mut table = Table::new(&["SITE", "EID-PREFIX", "REGISTERED", "LOCATORS", "LAST", "BY"]);
     for item in &answer.items {
         let more = whole(item, "more-specifics");
         let registered = match (flag(item, "registered"), more) {
@@ -58,7 +57,8 @@ pub(super) fn refused(answer: &Answer) -> String {
     if answer.items.is_empty() {
         return "nothing was refused\n".into();
     }
-    let mut table = Table::new(&["WHEN", "MESSAGE", "EID-PREFIX", "FROM", "REASON", ">TIMES", "DETAIL"]);
+    let mut table =
+        Table::new(&["WHEN", "MESSAGE", "EID-PREFIX", "FROM", "REASON", ">TIMES", "DETAIL"]);
     for item in &answer.items {
         table.row([
             ago(item, "ago"),
@@ -97,7 +97,9 @@ fn lines(value: &Value, path: &str, out: &mut String) {
 fn locators(item: &Value) -> String {
     let shown: Vec<_> = list(item, "locators")
         .iter()
-        .map(|l| if l.is_string() { l.as_str().unwrap_or_default().to_owned() } else { text(l, "rloc") })
+        .map(|l| {
+            if l.is_string() { l.as_str().unwrap_or_default().to_owned() } else { text(l, "rloc") }
+        })
         .collect();
     shown.join(" ")
 }

@@ -27,7 +27,12 @@ fn render(answer: &Answer) -> String {
     let roles: Vec<_> = list(summary, "roles").iter().filter_map(Value::as_str).collect();
     let up = number(summary, "uptime").map_or_else(String::new, duration);
     let mut lines = vec![
-        format!("{}  {}  up {up}   \u{25cf} {}", answer.node, roles.join(" "), text(summary, "verdict")),
+        format!(
+            "{}  {}  up {up}   \u{25cf} {}",
+            answer.node,
+            roles.join(" "),
+            text(summary, "verdict")
+        ),
         String::new(),
     ];
     let mut line = |name: &str, value: String| {
@@ -74,7 +79,13 @@ fn uplinks(summary: &Value) -> String {
         .iter()
         .map(|u| {
             let state = if text(u, "state") == "up" { "" } else { " DOWN" };
-            format!("{} {} {}/{}{state}", text(u, "uplink"), text(u, "rloc"), text(u, "priority"), text(u, "weight"))
+            format!(
+                "{} {} {}/{}{state}",
+                text(u, "uplink"),
+                text(u, "rloc"),
+                text(u, "priority"),
+                text(u, "weight")
+            )
         })
         .collect();
     shown.join("    ")

@@ -184,7 +184,7 @@ impl Router {
         for setting in sysctl::needed(devices.into_iter()) {
             let Some(wrong) = setting.check() else { continue };
             if !self.config.data_plane.set_sysctls {
-                tracing::warn!("{wrong}, or set data-plane.set-sysctls = true");
+                tracing::warn!("{wrong}, or set dataplane.set-sysctls = true");
             } else if let Err(error) = setting.set() {
                 tracing::warn!(%error, "{wrong}; it could not be set");
             } else {
