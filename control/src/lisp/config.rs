@@ -133,6 +133,13 @@ pub struct Rloc {
     pub multicast_weight: u8,
 }
 
+impl Rloc {
+    /// A locator packets can be sent to, and no joins.
+    pub fn unicast(place: Place, priority: u8, weight: u8) -> Self {
+        Self { place, priority, weight, multicast_priority: 255, multicast_weight: 0 }
+    }
+}
+
 /// What a configured locator refers to.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Place {

@@ -190,13 +190,11 @@ mod tests {
     }
 
     fn rloc(address: &str) -> config::Rloc {
-        config::Rloc {
-            place: config::Place::Address { rloc: address.parse().unwrap(), local: false },
-            priority: 1,
-            weight: 100,
-            multicast_priority: 255,
-            multicast_weight: 0,
-        }
+        config::Rloc::unicast(
+            config::Place::Address { rloc: address.parse().unwrap(), local: false },
+            1,
+            100,
+        )
     }
 
     /// Knows where 10.1.0.0/16 is.

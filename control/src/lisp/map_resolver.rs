@@ -321,16 +321,12 @@ mod tests {
             ..MapRequest::default()
         };
         Encapsulated {
-            security: None,
             ddt: true,
-            to_etr: false,
-            to_map_server: false,
-            rtr: false,
-            relayed: false,
-            source: "198.51.100.1:50000".parse().unwrap(),
-            destination: SocketAddr::new(host.parse().unwrap(), 4342),
-            hops: 64,
-            message: Box::new(Message::MapRequest(request)),
+            ..Encapsulated::new(
+                "198.51.100.1:50000".parse().unwrap(),
+                SocketAddr::new(host.parse().unwrap(), 4342),
+                Message::MapRequest(request),
+            )
         }
     }
 

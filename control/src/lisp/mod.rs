@@ -42,7 +42,7 @@ use review::Review;
 use uplinks::Uplinks;
 
 pub use crate::engine::Stored;
-pub use status::{RefusalStatus, Status, UplinkStatus};
+pub use status::{LocatorStatus, RefusalStatus, Status, UplinkStatus};
 
 /// A LISP router.
 #[derive(Debug)]

@@ -2,6 +2,7 @@
 
 use serde::Serialize;
 use weft_fib::Uplink;
+use weft_packet::lisp::Locator;
 
 use super::{Lisp, etr, itr, map_resolver, map_server, probe};
 use crate::engine::Instant;
@@ -26,6 +27,45 @@ pub struct Status {
     pub refused: Vec<RefusalStatus>,
     /// How many of these were not told as events, because there were too many at once.
     pub refused_untold: u64,
+}
+
+/// A locator of a mapping.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub struct LocatorStatus {
+    /// The RLOC.
+    pub rloc: String,
+    /// Lower is better; 255 carries nothing.
+    pub priority: u8,
+    /// Share within its priority.
+    pub weight: u8,
+    /// Lower is better.
+    pub multicast_priority: u8,
+    /// Share within its multicast priority.
+    pub multicast_weight: u8,
+    /// R: its site has a route to it.
+    pub reachable: bool,
+    /// L: it belongs to whoever said so.
+    pub local: bool,
+}
+
+impl LocatorStatus {
+    /// Those locators that are addresses, or have one inside.
+    pub(super) fn all(locators: &[Locator]) -> Vec<Self> {
+        locators.iter().filter_map(Self::new).collect()
+    }
+
+    fn new(locator: &Locator) -> Option<Self> {
+        Some(Self {
+            rloc: locator.address.ip()?.to_string(),
+            priority: locator.priority,
+            weight: locator.weight,
+            multicast_priority: locator.multicast_priority,
+            multicast_weight: locator.multicast_weight,
+            reachable: locator.reachable,
+            local: locator.local,
+        })
+    }
 }
 
 /// A local uplink.

@@ -203,14 +203,9 @@ mod tests {
             authoritative: true,
             version: 0,
             locators: vec![Locator {
-                address: Address::Ip("192.0.2.1".parse().unwrap()),
-                priority: 1,
-                weight: 75,
-                multicast_priority: 255,
-                multicast_weight: 0,
                 local: true,
-                probed: false,
                 reachable: false,
+                ..Locator::unicast("192.0.2.1".parse().unwrap(), 1, 75)
             }],
         };
         let reply = MapReply { nonce: Nonce(7), records: vec![record], ..MapReply::default() };

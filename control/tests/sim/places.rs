@@ -99,13 +99,7 @@ impl Xtr {
     }
 
     fn mapping(&self, prefix: &str) -> DatabaseMapping {
-        let rloc = |id: u16| Rloc {
-            place: Place::Uplink(UplinkId(id)),
-            priority: 1,
-            weight: 100,
-            multicast_priority: 255,
-            multicast_weight: 0,
-        };
+        let rloc = |id: u16| Rloc::unicast(Place::Uplink(UplinkId(id)), 1, 100);
         let count = u16::try_from(self.rlocs.len()).unwrap();
         DatabaseMapping {
             eid: eid(prefix),

@@ -27,16 +27,12 @@ fn request() -> MapRequest {
 
 fn encapsulated(request: MapRequest, to_etr: bool) -> Message {
     Message::Encapsulated(Encapsulated {
-        security: None,
-        ddt: false,
         to_etr,
-        to_map_server: false,
-        rtr: false,
-        relayed: false,
-        source: "203.0.113.9:4342".parse().unwrap(),
-        destination: "10.9.0.1:4342".parse().unwrap(),
-        hops: 64,
-        message: Box::new(Message::MapRequest(request)),
+        ..Encapsulated::new(
+            "203.0.113.9:4342".parse().unwrap(),
+            "10.9.0.1:4342".parse().unwrap(),
+            Message::MapRequest(request),
+        )
     })
 }
 

@@ -32,6 +32,22 @@ pub struct Encapsulated {
 }
 
 impl Encapsulated {
+    /// `message` as an ITR hands it to a Map-Resolver: no flags, 64 hops.
+    pub fn new(source: SocketAddr, destination: SocketAddr, message: Message) -> Self {
+        Self {
+            security: None,
+            ddt: false,
+            to_etr: false,
+            to_map_server: false,
+            rtr: false,
+            relayed: false,
+            source,
+            destination,
+            hops: 64,
+            message: Box::new(message),
+        }
+    }
+
     /// The octets of the message inside an encoded ECM: what its authentication covers, and what
     /// is forwarded unchanged.
     pub fn inner_octets(bytes: &[u8]) -> Result<&[u8], Error> {

@@ -3,6 +3,7 @@
 use super::address::{Address, Lcaf};
 use crate::addr::{EidPrefix, InstanceId, Prefix};
 use crate::wire::{Error, Reader, Wire, Writer, counted};
+use std::net::IpAddr;
 use std::time::Duration;
 
 /// How long a record holds, in minutes as on the wire.
@@ -136,6 +137,22 @@ pub struct Locator {
     pub probed: bool,
     /// R: the sender has a route to it; an ITR must not use it otherwise.
     pub reachable: bool,
+}
+
+impl Locator {
+    /// A locator packets can be sent to, and no joins.
+    pub fn unicast(rloc: IpAddr, priority: u8, weight: u8) -> Self {
+        Self {
+            address: Address::Ip(rloc),
+            priority,
+            weight,
+            multicast_priority: 255,
+            multicast_weight: 0,
+            local: false,
+            probed: false,
+            reachable: true,
+        }
+    }
 }
 
 impl Wire for Locator {

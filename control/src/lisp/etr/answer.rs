@@ -145,16 +145,7 @@ fn through(address: IpAddr, asked: EidPrefix) -> MappingRecord {
         action: Action::NoAction,
         authoritative: true,
         version: 0,
-        locators: vec![Locator {
-            address: Address::Ip(address),
-            priority: 1,
-            weight: 100,
-            multicast_priority: 255,
-            multicast_weight: 0,
-            local: true,
-            probed: true,
-            reachable: true,
-        }],
+        locators: vec![Locator { local: true, probed: true, ..Locator::unicast(address, 1, 100) }],
     }
 }
 

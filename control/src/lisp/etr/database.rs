@@ -151,13 +151,11 @@ mod tests {
     }
 
     fn database(prefixes: &[&str]) -> Database {
-        let rloc = Rloc {
-            place: Place::Address { rloc: "192.0.2.1".parse().unwrap(), local: true },
-            priority: 1,
-            weight: 100,
-            multicast_priority: 255,
-            multicast_weight: 0,
-        };
+        let rloc = Rloc::unicast(
+            Place::Address { rloc: "192.0.2.1".parse().unwrap(), local: true },
+            1,
+            100,
+        );
         let mappings: Vec<_> = prefixes
             .iter()
             .map(|text| DatabaseMapping {

@@ -37,7 +37,7 @@ use solicit::Solicitor;
 pub use answer::Question;
 pub use nonces::FLOOR_KEY;
 pub use registration::{Progress, RegistrationStatus};
-pub use status::{LocatorStatus, MappingStatus, Status};
+pub use status::{MappingStatus, Status};
 
 /// Names this router in registrations.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]

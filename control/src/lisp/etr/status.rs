@@ -1,10 +1,10 @@
 //! The ETR as operators see it.
 
 use serde::Serialize;
-use weft_packet::lisp::Locator;
 
 use super::database::Mapping;
 use super::registration::RegistrationStatus;
+use crate::lisp::status::LocatorStatus;
 
 /// How the ETR stands.
 #[derive(Clone, Debug, PartialEq, Serialize)]
@@ -34,38 +34,13 @@ pub struct MappingStatus {
     pub locators: Vec<LocatorStatus>,
 }
 
-/// A locator of ours.
-#[derive(Clone, Debug, PartialEq, Serialize)]
-#[serde(rename_all = "kebab-case")]
-pub struct LocatorStatus {
-    /// The RLOC.
-    pub rloc: String,
-    /// Lower is better.
-    pub priority: u8,
-    /// Share within its priority.
-    pub weight: u8,
-    /// It is this router's own.
-    pub local: bool,
-}
-
 impl MappingStatus {
     pub(super) fn new(mapping: &Mapping) -> Self {
         Self {
             eid: mapping.configured.eid.to_string(),
             instance: mapping.configured.eid.instance.get(),
             record_ttl: mapping.configured.record_ttl.as_secs_f64(),
-            locators: mapping.locators.iter().map(LocatorStatus::new).collect(),
-        }
-    }
-}
-
-impl LocatorStatus {
-    fn new(locator: &Locator) -> Self {
-        Self {
-            rloc: locator.address.ip().map(|ip| ip.to_string()).unwrap_or_default(),
-            priority: locator.priority,
-            weight: locator.weight,
-            local: locator.local,
+            locators: LocatorStatus::all(&mapping.locators),
         }
     }
 }

@@ -47,13 +47,7 @@ fn uplink(id: u16, rloc: &str, up: bool) -> Uplink {
 }
 
 fn through(id: u16) -> Rloc {
-    Rloc {
-        place: Place::Uplink(UplinkId(id)),
-        priority: 1,
-        weight: 100,
-        multicast_priority: 255,
-        multicast_weight: 0,
-    }
+    Rloc::unicast(Place::Uplink(UplinkId(id)), 1, 100)
 }
 
 fn server(address: &str) -> EtrMapServer {

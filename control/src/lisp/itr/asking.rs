@@ -88,18 +88,9 @@ impl Itr {
             eids: vec![RequestedEid { subscribe: false, eid: eid.into() }],
             ..MapRequest::default()
         };
-        Some(Encapsulated {
-            security: None,
-            ddt: false,
-            to_etr: false,
-            to_map_server: false,
-            rtr: false,
-            relayed: false,
-            source: SocketAddr::new(source.unwrap_or(first), CONTROL_PORT),
-            destination: SocketAddr::new(destination, CONTROL_PORT),
-            hops: INNER_HOPS,
-            message: Box::new(Message::MapRequest(request)),
-        })
+        let source = SocketAddr::new(source.unwrap_or(first), CONTROL_PORT);
+        let destination = SocketAddr::new(destination, CONTROL_PORT);
+        Some(Encapsulated::new(source, destination, Message::MapRequest(request)))
     }
 
     /// A try was not answered in time: another, or none.
@@ -182,5 +173,3 @@ fn way(local: &Local, resolver: IpAddr) -> Option<Way> {
 
 /// RFC 9301 §5.2: IRC has 5 bits and counts from 1.
 const MOST_ITR_RLOCS: usize = 32;
-/// TTL or hop limit of the inner packet.
-const INNER_HOPS: u8 = 64;

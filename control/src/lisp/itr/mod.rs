@@ -38,7 +38,7 @@ use pending::{Holds, Key, Pending, Why};
 use resolvers::Resolvers;
 use solicited::{Solicited, Verdict};
 
-pub use status::{Counters, LocatorStatus, MapCacheEntry, PendingRequest, ResolverStatus, Status};
+pub use status::{Counters, MapCacheEntry, PendingRequest, ResolverStatus, Status};
 
 /// The ITR, or PITR.
 #[derive(Debug)]

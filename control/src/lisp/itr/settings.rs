@@ -2,11 +2,10 @@
 //! configuration touches what differs and leaves what was learned alone.
 
 use std::collections::BTreeSet;
-use std::net::IpAddr;
 
 use weft_fib::{Change, DropReason, Encapsulation, GroupId, Route, Source};
 use weft_packet::addr::{EidPrefix, InstanceId, Prefix};
-use weft_packet::lisp::{Action, Address, Locator};
+use weft_packet::lisp::{Action, Locator};
 
 use super::Itr;
 use super::groups::Holder;
@@ -104,7 +103,7 @@ impl Itr {
 
     fn join_proxy_etrs(&mut self, all: Prefix, out: &mut Actions) -> Option<GroupId> {
         let serves = |p: &&config::ProxyEtr| if all.is_ipv6() { p.ipv6 } else { p.ipv4 };
-        let locator = |p: &config::ProxyEtr| locator(p.address, p.priority, p.weight);
+        let locator = |p: &config::ProxyEtr| Locator::unicast(p.address, p.priority, p.weight);
         let serving = self.settings.proxy_etrs.iter().filter(serves);
         let set: Vec<_> = serving.map(locator).collect();
         (!set.is_empty()).then(|| self.groups.join(set, proxy_etrs_of(all), out))
@@ -205,24 +204,11 @@ fn asks(mapping: &StaticMapping) -> bool {
 fn static_set(mapping: &StaticMapping) -> Vec<Locator> {
     let rlocs = mapping.rlocs.iter().filter_map(|rloc| match rloc.place {
         Place::Address { rloc: address, local } => {
-            Some(Locator { local, ..locator(address, rloc.priority, rloc.weight) })
+            Some(Locator { local, ..Locator::unicast(address, rloc.priority, rloc.weight) })
         }
         Place::Uplink(_) => None,
     });
     rlocs.collect()
-}
-
-fn locator(address: IpAddr, priority: u8, weight: u8) -> Locator {
-    Locator {
-        address: Address::Ip(address),
-        priority,
-        weight,
-        multicast_priority: 255,
-        multicast_weight: 0,
-        local: false,
-        probed: false,
-        reachable: true,
-    }
 }
 
 /// All EIDs of a family stand for what Proxy-ETRs serve.

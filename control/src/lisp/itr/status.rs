@@ -2,14 +2,14 @@
 
 use serde::Serialize;
 use weft_packet::addr::EidPrefix;
-use weft_packet::lisp::{Action, Locator};
+use weft_packet::lisp::Action;
 
 use super::Itr;
-use super::groups;
 use super::map_cache::{Content, Entry};
 use super::pending::{Question, Why};
 use super::resolvers::Resolver;
 use crate::engine::Instant;
+use crate::lisp::status::LocatorStatus;
 
 /// How the ITR stands.
 #[derive(Clone, Debug, Default, PartialEq, Serialize)]
@@ -68,26 +68,6 @@ pub struct Learned {
     pub expires_in: f64,
     /// It carried packets lately.
     pub in_use: bool,
-}
-
-/// A locator of a mapping.
-#[derive(Clone, Debug, PartialEq, Serialize)]
-#[serde(rename_all = "kebab-case")]
-pub struct LocatorStatus {
-    /// The RLOC.
-    pub rloc: String,
-    /// Lower is better; 255 carries nothing.
-    pub priority: u8,
-    /// Share within its priority.
-    pub weight: u8,
-    /// Lower is better.
-    pub multicast_priority: u8,
-    /// Share within its multicast priority.
-    pub multicast_weight: u8,
-    /// The site has a route to it.
-    pub reachable: bool,
-    /// It is this router's own.
-    pub local: bool,
 }
 
 /// An unanswered question.
@@ -198,7 +178,7 @@ impl Itr {
             instance: eid.instance.get(),
             kind,
             action,
-            locators: locators.iter().filter_map(LocatorStatus::new).collect(),
+            locators: LocatorStatus::all(locators),
             learned: None,
         }
     }
@@ -223,21 +203,6 @@ impl Itr {
             last_answer: resolver.answered.map(|(at, _)| now.since(at).as_secs_f64()),
             rtt: resolver.answered.map(|(_, rtt)| rtt.as_secs_f64()),
         }
-    }
-}
-
-impl LocatorStatus {
-    fn new(locator: &Locator) -> Option<Self> {
-        let (rloc, _) = groups::rloc(&locator.address)?;
-        Some(Self {
-            rloc: rloc.to_string(),
-            priority: locator.priority,
-            weight: locator.weight,
-            multicast_priority: locator.multicast_priority,
-            multicast_weight: locator.multicast_weight,
-            reachable: locator.reachable,
-            local: locator.local,
-        })
     }
 }
 

@@ -199,14 +199,9 @@ mod tests {
 
     fn locator(last: u8, priority: u8) -> Locator {
         Locator {
-            address: Address::Ip([192, 0, 2, last].into()),
-            priority,
-            weight: 100,
-            multicast_priority: 255,
-            multicast_weight: 0,
             local: true,
             probed: true,
-            reachable: true,
+            ..Locator::unicast([192, 0, 2, last].into(), priority, 100)
         }
     }
 

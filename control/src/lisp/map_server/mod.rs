@@ -32,7 +32,7 @@ use weft_packet::addr::EidPrefix;
 
 pub use refused::{Case, Refused, RefusedStatus};
 pub use status::{
-    Counters, HoldingStatus, LocatorStatus, MapServerStatus, MappingStatus, RegistrationFilter,
+    Counters, HoldingStatus, MapServerStatus, MappingStatus, RegistrationFilter,
     RegistrationStatus, StaticStatus,
 };
 

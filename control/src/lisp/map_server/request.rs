@@ -262,16 +262,12 @@ fn pick(rlocs: &[IpAddr], nonce: Nonce) -> Option<IpAddr> {
 /// A Map-Request that came by itself, for an ETR to answer to its sender.
 fn encapsulate(from: SocketAddr, eid: EidPrefix, request: &MapRequest) -> Vec<u8> {
     Encapsulated {
-        security: None,
-        ddt: false,
         to_etr: true,
-        to_map_server: false,
-        rtr: false,
-        relayed: false,
-        source: from,
-        destination: SocketAddr::new(eid.prefix.address(), CONTROL_PORT),
-        hops: HOPS,
-        message: Box::new(Message::MapRequest(request.clone())),
+        ..Encapsulated::new(
+            from,
+            SocketAddr::new(eid.prefix.address(), CONTROL_PORT),
+            Message::MapRequest(request.clone()),
+        )
     }
     .to_bytes()
 }
@@ -296,6 +292,5 @@ const TO_ETR: u8 = 0x02;
 pub(in crate::lisp) const TO_MAP_SERVER: u8 = 0x01;
 /// Header and nonce of a Map-Reply.
 const AROUND_RECORDS: usize = 12;
-const HOPS: u8 = 64;
 /// RFC 9301 §8.3; a Map-Resolver's configuration has its own.
 const NEGATIVE_TTL: Duration = Duration::from_mins(15);

@@ -5,13 +5,13 @@ use std::net::IpAddr;
 
 use serde::Serialize;
 use weft_packet::addr::{EidPrefix, InstanceId};
-use weft_packet::lisp::Locator;
 
 use super::MapServer;
 use super::database::{MappingId, RegistrationId};
 use super::site::Holding;
 use super::wheel::Second;
 use crate::engine::Instant;
+use crate::lisp::status::LocatorStatus;
 
 /// How much was done since the start.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
@@ -83,20 +83,6 @@ pub struct HoldingStatus {
     pub lost: Option<&'static str>,
     /// Seconds since it was lost.
     pub lost_ago: Option<f64>,
-}
-
-/// A locator.
-#[derive(Clone, Debug, PartialEq, Serialize)]
-#[serde(rename_all = "kebab-case")]
-pub struct LocatorStatus {
-    /// Where.
-    pub rloc: String,
-    /// Lower is better.
-    pub priority: u8,
-    /// Share within its priority.
-    pub weight: u8,
-    /// R: its site reaches it.
-    pub reachable: bool,
 }
 
 /// An EID-prefix that is registered.
@@ -208,7 +194,7 @@ impl MapServer {
     pub fn static_mappings(&self) -> impl Iterator<Item = StaticStatus> {
         self.statics.iter().map(|(eid, record)| StaticStatus {
             eid_prefix: eid.to_string(),
-            locators: locators(&record.locators),
+            locators: LocatorStatus::all(&record.locators),
         })
     }
 
@@ -238,7 +224,7 @@ impl MapServer {
             registered: exact.is_some(),
             more_specifics: holding.mappings - usize::from(exact.is_some()),
             locators: exact
-                .map_or_else(Vec::new, |id| locators(&self.database.answer(id).locators)),
+                .map_or_else(Vec::new, |id| LocatorStatus::all(&self.database.answer(id).locators)),
             last: last.map(|(last, _)| now.since(last).as_secs_f64()),
             by: last.map(|(_, by): (Instant, IpAddr)| by.to_string()),
             lost: lost.map(|lost| lost.what),
@@ -259,7 +245,7 @@ impl MapServer {
             site: self.sites.of(mapping.holding).config.name.clone(),
             record_ttl: answer.ttl.duration().map(|ttl| ttl.as_secs_f64()),
             proxy_reply: self.proxies(id),
-            locators: locators(&answer.locators),
+            locators: LocatorStatus::all(&answer.locators),
             registrations: self
                 .database
                 .registrations(id)
@@ -278,19 +264,7 @@ impl MapServer {
             last: now.since(self.last_renewal(id)).as_secs_f64(),
             expires: Second::instant(registration.deadline).since(now).as_secs_f64(),
             merge: content.flags.merge,
-            locators: locators(&content.locators),
+            locators: LocatorStatus::all(&content.locators),
         }
     }
-}
-
-fn locators(locators: &[Locator]) -> Vec<LocatorStatus> {
-    let status = |locator: &Locator| {
-        Some(LocatorStatus {
-            rloc: locator.address.ip()?.to_string(),
-            priority: locator.priority,
-            weight: locator.weight,
-            reachable: locator.reachable,
-        })
-    };
-    locators.iter().filter_map(status).collect()
 }

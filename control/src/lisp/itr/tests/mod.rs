@@ -313,14 +313,5 @@ fn negative(about: &str, minutes: u32, action: Action) -> MappingRecord {
 }
 
 fn locator(rloc: &str, priority: u8) -> Locator {
-    Locator {
-        address: Address::Ip(ip(rloc)),
-        priority,
-        weight: 100,
-        multicast_priority: 255,
-        multicast_weight: 0,
-        local: true,
-        probed: false,
-        reachable: true,
-    }
+    Locator { local: true, ..Locator::unicast(ip(rloc), priority, 100) }
 }

@@ -4,13 +4,7 @@ use crate::lisp::probe::Watch;
 use weft_fib::DropReason;
 
 fn fixed(about: &str, rlocs: &[&str], action: Action) -> StaticMapping {
-    let rloc = |rloc: &&str| Rloc {
-        place: Place::Address { rloc: ip(rloc), local: false },
-        priority: 1,
-        weight: 100,
-        multicast_priority: 255,
-        multicast_weight: 0,
-    };
+    let rloc = |rloc: &&str| Rloc::unicast(Place::Address { rloc: ip(rloc), local: false }, 1, 100);
     StaticMapping { eid: eid(about), rlocs: rlocs.iter().map(rloc).collect(), action }
 }
 

@@ -370,16 +370,7 @@ pub(super) fn withdrawal(prefix: &str) -> MappingRecord {
 }
 
 pub(super) fn locator(rloc: &str) -> Locator {
-    Locator {
-        address: Address::Ip(ip(rloc)),
-        priority: 1,
-        weight: 100,
-        multicast_priority: 255,
-        multicast_weight: 0,
-        local: true,
-        probed: false,
-        reachable: true,
-    }
+    Locator { local: true, ..Locator::unicast(ip(rloc), 1, 100) }
 }
 
 pub(super) fn named(number: u8) -> (XtrId, SiteId) {
@@ -403,16 +394,9 @@ pub(super) fn signed_register(message: &MapRegister, key: &[u8]) -> Vec<u8> {
 pub(super) fn encapsulated(request: &MapRequest) -> Encapsulated {
     let asked = request.eids.first().and_then(|asked| asked.eid.prefix());
     let destination = asked.map_or(ip(MS), |eid| eid.prefix.address());
-    Encapsulated {
-        security: None,
-        ddt: false,
-        to_etr: false,
-        to_map_server: false,
-        rtr: false,
-        relayed: false,
-        source: SocketAddr::new(ip(ITR), 50_000),
-        destination: SocketAddr::new(destination, 4342),
-        hops: 64,
-        message: Box::new(Message::MapRequest(request.clone())),
-    }
+    Encapsulated::new(
+        SocketAddr::new(ip(ITR), 50_000),
+        SocketAddr::new(destination, 4342),
+        Message::MapRequest(request.clone()),
+    )
 }

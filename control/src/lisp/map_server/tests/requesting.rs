@@ -278,13 +278,11 @@ fn source_that_asks_too_much_is_slowed() {
 fn static_mapping_answers_before_a_registration() {
     let fixed = |prefix: &str, rloc: &str| config::StaticMapping {
         eid: eid(prefix),
-        rlocs: vec![config::Rloc {
-            place: config::Place::Address { rloc: ip(rloc), local: true },
-            priority: 1,
-            weight: 100,
-            multicast_priority: 255,
-            multicast_weight: 0,
-        }],
+        rlocs: vec![config::Rloc::unicast(
+            config::Place::Address { rloc: ip(rloc), local: true },
+            1,
+            100,
+        )],
         action: Act::NoAction,
     };
     let mut config = servers(vec![site("site1", &["10.1.0.0/16"])]);

@@ -402,16 +402,7 @@ fn uplink(n: usize, rloc: IpAddr) -> Uplink {
 
 /// What an ETR answers to a probe.
 pub(super) fn answer(request: &MapRequest, rloc: IpAddr) -> MapReply {
-    let locator = Locator {
-        address: weft_packet::lisp::Address::Ip(rloc),
-        priority: 1,
-        weight: 100,
-        multicast_priority: 255,
-        multicast_weight: 0,
-        local: true,
-        probed: true,
-        reachable: true,
-    };
+    let locator = Locator { local: true, probed: true, ..Locator::unicast(rloc, 1, 100) };
     let record = MappingRecord {
         eid: request.eids[0].eid.clone(),
         ttl: Ttl(1440),
