@@ -60,8 +60,8 @@ pub(crate) fn memory() -> Result<Value, String> {
         accepted += feed(&mut server, &bytes, xtr_address(n), &mut actions);
     }
     answered(accepted, MANY as usize)?;
-    let octets = resident() as f64 / f64::from(MANY);
-    Ok(json!({ "bytes_per_registration": octets, "registrations": MANY }))
+    let octets = f64::from(resident_kilobytes()) * 1024.0;
+    Ok(json!({ "bytes_per_registration": octets / f64::from(MANY), "registrations": MANY }))
 }
 
 fn server() -> Lisp {
@@ -86,7 +86,7 @@ fn server() -> Lisp {
         map_server: Some(MapServer { sites: vec![site], ..MapServer::default() }),
         map_resolver: Some(MapResolver {
             resolve: Resolve::Local,
-            negative_ttl: Duration::from_secs(900),
+            negative_ttl: Duration::from_mins(15),
         }),
         ..Config::default()
     };
@@ -101,7 +101,7 @@ fn eid(n: u32) -> EidPrefix {
 }
 
 fn xtr_address(n: u32) -> SocketAddr {
-    let address = Ipv4Addr::from_bits(0xc633_0000 | (n / PER_XTR & 0xffff));
+    let address = Ipv4Addr::from_bits(0xc633_0000 | ((n / PER_XTR) & 0xffff));
     SocketAddr::new(address.into(), 4342)
 }
 
@@ -139,7 +139,7 @@ fn registers(count: u32, round: u64) -> Vec<Vec<u8>> {
 }
 
 fn itr_address(n: u32) -> SocketAddr {
-    let address = Ipv4Addr::from_bits(0xcb00_0001 | n % ITRS << 8);
+    let address = Ipv4Addr::from_bits(0xcb00_0001 | ((n % ITRS) << 8));
     SocketAddr::new(address.into(), 4342)
 }
 
@@ -187,11 +187,13 @@ fn handle(
 ) -> Result<f64, String> {
     let mut actions = Actions::default();
     let mut answers = 0;
+    let mut handled = 0;
     let start = cpu_seconds();
     for (n, bytes) in (0..).zip(messages) {
         answers += feed(server, bytes, sender(n), &mut actions);
+        handled += 1;
     }
-    let rate = messages.len() as f64 / (cpu_seconds() - start).max(1e-9);
+    let rate = f64::from(handled) / (cpu_seconds() - start).max(1e-9);
     answered(answers, messages.len())?;
     Ok(rate)
 }
@@ -202,10 +204,10 @@ fn cpu_seconds() -> f64 {
     used.unwrap_or_default().as_secs_f64()
 }
 
-/// Resident octets of this process.
-fn resident() -> u64 {
+/// Resident memory of this process.
+fn resident_kilobytes() -> u32 {
     let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
     let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"));
-    let kilobytes = line.and_then(|line| line.split_whitespace().next()?.parse::<u64>().ok());
-    kilobytes.unwrap_or_default() * 1024
+    let kilobytes = line.and_then(|line| line.split_whitespace().next()?.parse().ok());
+    kilobytes.unwrap_or_default()
 }
