@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use super::event::{Event, Refusal};
+use super::rate::{Bucket, Rate};
 use crate::engine::{Action, Actions, Instant};
 
 /// Sees all actions before they leave.
@@ -14,8 +15,8 @@ pub(super) struct Review {
     refused: BTreeMap<Refusal, u64>,
     /// How many of these nobody was told about.
     untold: u64,
-    /// When another may be told, and so on: a full bucket lies in the past.
-    telling: Instant,
+    /// Refusals told lately, of [`TOLD`].
+    telling: Bucket,
     trace: bool,
 }
 
@@ -45,23 +46,59 @@ impl Review {
             Action::Notify(Event::Message { .. }) => self.trace,
             Action::Notify(Event::Refused { reason, .. }) => {
                 *self.refused.entry(*reason).or_default() += 1;
-                let told = self.may_tell(now);
+                let told = self.telling.take(TOLD, now);
                 self.untold += u64::from(!told);
                 told
             }
             _ => true,
         }
     }
-
-    fn may_tell(&mut self, now: Instant) -> bool {
-        let free = self.telling <= now + TELL_EVERY * TELL_AT_ONCE;
-        if free {
-            self.telling = self.telling.max(now) + TELL_EVERY;
-        }
-        free
-    }
 }
 
-/// Refusals told: so many at once, then one each.
-const TELL_AT_ONCE: u32 = 100;
-const TELL_EVERY: Duration = Duration::from_millis(100);
+/// Refusals told: a hundred at once, then ten a second.
+const TOLD: Rate = Rate { period: Duration::from_millis(100), burst: 100 };
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::lisp::dispatch::refuse;
+
+    fn flood(review: &mut Review, seconds: u64, count: usize) -> usize {
+        let mut out = Actions::default();
+        for _ in 0..count {
+            let peer = "192.0.2.1:4342".parse().unwrap();
+            refuse("map-register", peer, None, Refusal::WrongKey, String::new(), &mut out);
+        }
+        review.actions(Instant::after_start(Duration::from_secs(seconds)), 0, &mut out);
+        out.0.len()
+    }
+
+    #[test]
+    fn flood_of_refusals_is_counted_in_full_but_told_in_part() {
+        let mut review = Review::default();
+        assert_eq!(flood(&mut review, 1, 5000), 100);
+        assert_eq!(flood(&mut review, 2, 5000), 10);
+        assert_eq!(review.untold(), 9890);
+        assert_eq!(review.refused().collect::<Vec<_>>(), [(Refusal::WrongKey, 10_000)]);
+    }
+
+    #[test]
+    fn what_was_there_before_is_left_alone() {
+        let (mut review, mut out) = (Review::default(), Actions::default());
+        let message = || Event::Message {
+            direction: crate::lisp::event::Direction::In,
+            kind: "map-request",
+            peer: "192.0.2.1:4342".parse().unwrap(),
+            eid: None,
+            detail: String::new(),
+        };
+        out.notify(message());
+        out.notify(message());
+        review.actions(Instant::START, 1, &mut out);
+        assert_eq!(out.0.len(), 1, "nobody watches");
+        review.set_trace(true);
+        out.notify(message());
+        review.actions(Instant::START, 1, &mut out);
+        assert_eq!(out.0.len(), 2);
+    }
+}

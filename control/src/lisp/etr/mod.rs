@@ -22,7 +22,8 @@ use weft_packet::lisp::auth::{self, Purpose};
 use weft_packet::lisp::{MapNotify, Message};
 
 use super::config;
-use super::event::{Direction, Event, Refusal};
+use super::dispatch::refuse;
+use super::event::{Direction, Refusal};
 use super::local::Local;
 use super::rate::{Bucket, Rate};
 use super::trace;
@@ -172,13 +173,7 @@ impl Etr {
         let start = out.0.len();
         if let Err(reason) = self.notified(now, datagram, notify, local, out) {
             let eid = notify.records.iter().find_map(|r| r.eid.prefix());
-            out.notify(Event::Refused {
-                kind: "map-notify",
-                peer: datagram.from,
-                eid,
-                reason,
-                detail: String::new(),
-            });
+            refuse("map-notify", datagram.from, eid, reason, String::new(), out);
         }
         self.told(start, out);
         self.tick(now, local, out);
@@ -232,13 +227,9 @@ impl Etr {
             self.answers.reply(now, question, database, local, out)
         };
         if let Err(reason) = answered {
-            out.notify(Event::Refused {
-                kind: if request.probe { "rloc-probe" } else { "map-request" },
-                peer: question.source,
-                eid: request.eids.iter().find_map(|e| e.eid.prefix()),
-                reason,
-                detail: String::new(),
-            });
+            let kind = if request.probe { "rloc-probe" } else { "map-request" };
+            let eid = request.eids.iter().find_map(|e| e.eid.prefix());
+            refuse(kind, question.source, eid, reason, String::new(), out);
         }
         self.told(start, out);
     }

@@ -3,6 +3,7 @@
 use super::*;
 use crate::engine::Action;
 use crate::lisp::config::{DatabaseMapping, EtrMapServer, Place, Rloc, Secret};
+use crate::lisp::event::Event;
 use std::net::{IpAddr, SocketAddr};
 use weft_fib::{Uplink, UplinkId};
 use weft_packet::addr::{InstanceId, Nonce};

@@ -1,26 +1,21 @@
-//! What was refused: exact counts by reason, the recent cases for people, and events at a rate
-//! that a flood cannot raise.
+//! What was refused: exact counts by reason, the recent cases for people, and an event of each.
 
 use std::collections::VecDeque;
 use std::net::SocketAddr;
-use std::time::Duration;
 
 use serde::Serialize;
 use weft_packet::addr::EidPrefix;
 
 use super::Refusing;
 use crate::engine::{Actions, Instant};
-use crate::lisp::event::{Event, Refusal};
+use crate::lisp::dispatch::refuse;
+use crate::lisp::event::Refusal;
 
 /// Counts and recent cases.
 #[derive(Debug)]
 pub struct Refused {
     counts: Vec<u64>,
     recent: VecDeque<Case>,
-    /// Events that may still be told, and as of when.
-    allowance: u32,
-    refilled: Instant,
-    untold: u64,
 }
 
 /// A message, or a record of one, that was not taken.
@@ -64,13 +59,7 @@ pub struct RefusedStatus {
 
 impl Default for Refused {
     fn default() -> Self {
-        Self {
-            counts: vec![0; Refusal::ALL.len()],
-            recent: VecDeque::new(),
-            allowance: EVENTS_AT_ONCE,
-            refilled: Instant::START,
-            untold: 0,
-        }
+        Self { counts: vec![0; Refusal::ALL.len()], recent: VecDeque::new() }
     }
 }
 
@@ -80,12 +69,7 @@ impl Refused {
         if let Some(at) = Refusal::ALL.iter().position(|known| *known == case.reason) {
             self.counts[at] += 1;
         }
-        if self.may_tell(case.at) {
-            let Case { kind, peer, eid, reason, .. } = case;
-            out.notify(Event::Refused { kind, peer, eid, reason, detail: case.detail.clone() });
-        } else {
-            self.untold += 1;
-        }
+        refuse(case.kind, case.peer, case.eid, case.reason, case.detail.clone(), out);
         match self.recent.back_mut().filter(|last| last.resembles(&case)) {
             Some(last) => {
                 last.times += 1;
@@ -119,23 +103,6 @@ impl Refused {
     /// The recent cases, the last one first.
     pub fn recent(&self) -> impl Iterator<Item = &Case> {
         self.recent.iter().rev()
-    }
-
-    /// Cases of which no event told, because there were too many.
-    pub fn untold(&self) -> u64 {
-        self.untold
-    }
-
-    fn may_tell(&mut self, now: Instant) -> bool {
-        let ticks = now.since(self.refilled).as_nanos() / EVENT_INTERVAL.as_nanos();
-        if ticks > 0 {
-            let ticks = u32::try_from(ticks).unwrap_or(u32::MAX);
-            self.allowance = self.allowance.saturating_add(ticks).min(EVENTS_AT_ONCE);
-            self.refilled = now;
-        }
-        let may = self.allowance > 0;
-        self.allowance = self.allowance.saturating_sub(1);
-        may
     }
 }
 
@@ -175,32 +142,24 @@ impl Case {
 
 /// Cases kept.
 const RECENT: usize = 256;
-const EVENTS_AT_ONCE: u32 = 1000;
-const EVENT_INTERVAL: Duration = Duration::from_millis(10);
 
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    fn refuse(refused: &mut Refused, seconds: u64, port: u16, out: &mut Actions) {
-        let peer = SocketAddr::from(([192, 0, 2, 1], port));
-        let now = Instant::after_start(Duration::from_secs(seconds));
-        let refusing = Refusing::new(Refusal::WrongKey, None, "site1");
-        refused.add(Case::new(now, "map-register", peer, refusing), out);
-    }
+    use std::time::Duration;
 
     #[test]
-    fn flood_is_counted_in_full_but_told_in_part() {
+    fn flood_is_counted_in_full_and_kept_as_one_case() {
         let (mut refused, mut out) = (Refused::default(), Actions::default());
         for port in 0..5000 {
-            refuse(&mut refused, 1, port, &mut out);
+            let peer = SocketAddr::from(([192, 0, 2, 1], port));
+            let now = Instant::after_start(Duration::from_secs(1));
+            let refusing = Refusing::new(Refusal::WrongKey, None, "site1");
+            refused.add(Case::new(now, "map-register", peer, refusing), &mut out);
         }
         assert_eq!(refused.count(Refusal::WrongKey), 5000);
         assert_eq!(refused.recent().count(), 1, "one case, many times");
         assert_eq!(refused.recent().next().unwrap().times, 5000);
-        assert_eq!(out.0.len() as u64 + refused.untold(), 5000);
-        assert!(out.0.len() <= 1001);
-        refuse(&mut refused, 2, 1, &mut out);
-        assert!(matches!(out.0.last(), Some(crate::engine::Action::Notify(_))));
+        assert_eq!(out.0.len(), 5000, "how many are told is decided for all roles together");
     }
 }

@@ -31,7 +31,7 @@ use weft_packet::addr::EidPrefix;
 use weft_packet::lisp::MapReply;
 
 use super::config::Probing;
-use super::event::Event;
+use super::dispatch::refuse;
 use super::local::Local;
 use crate::engine::{Actions, Datagram, Instant, Random, Timers};
 use asked::Asked;
@@ -142,13 +142,8 @@ impl Prober {
             return false;
         }
         if let Err((reason, detail)) = self.accept(now, datagram, reply, out) {
-            out.notify(Event::Refused {
-                kind: "rloc-probe-reply",
-                peer: datagram.from,
-                eid: reply.records.first().and_then(|record| record.eid.prefix()),
-                reason,
-                detail,
-            });
+            let eid = reply.records.first().and_then(|record| record.eid.prefix());
+            refuse("rloc-probe-reply", datagram.from, eid, reason, detail, out);
         }
         self.settle(now, out);
         true
