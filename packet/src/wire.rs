@@ -25,11 +25,14 @@ pub trait Wire: Sized {
 
     /// Writes a whole packet.
     fn to_bytes(&self) -> Vec<u8> {
-        let mut w = Writer::default();
+        let mut w = Writer::onto(Vec::with_capacity(ORDINARY));
         self.write(&mut w);
         w.into_bytes()
     }
 }
+
+/// Octets most messages fit in, so that writing one allocates once.
+const ORDINARY: usize = 128;
 
 /// Why bytes are not a packet. Always the sender's fault.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
