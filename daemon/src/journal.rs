@@ -1,44 +1,41 @@
-//! What happened lately: a bounded history for `weft monitor --last`, live subscribers, the log,
-//! and counts of refused messages.
+//! What happened lately: a bounded history for `weft monitor --last`, live subscribers, and the
+//! log.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::VecDeque;
+use std::sync::Arc;
 
 use serde_json::Value;
 use tokio::sync::mpsc;
-use weft_control::lisp::event::{Event, Refusal};
 use weft_manage::event::{Shown, Weight};
 
 /// The history of events.
 #[derive(Debug)]
 pub(crate) struct Journal {
     capacity: usize,
-    past: VecDeque<(Weight, Value)>,
+    past: VecDeque<(Weight, Arc<Value>)>,
     watchers: Vec<Watcher>,
-    refused: BTreeMap<Refusal, u64>,
 }
 
 /// Somebody who watches live.
 #[derive(Debug)]
 struct Watcher {
     least: Weight,
-    queue: mpsc::Sender<Value>,
+    queue: mpsc::Sender<Arc<Value>>,
 }
 
-/// Items a slow watcher may be behind; what comes beyond is lost for it alone.
+/// Items a slow watcher may be behind; what comes beyond is lost for it alone. They share
+/// what they wait for.
 const WATCHER_QUEUE: usize = 1024;
 
 impl Journal {
     /// Keeps the last `capacity` events.
     pub(crate) fn new(capacity: usize) -> Self {
         let past = VecDeque::with_capacity(capacity.min(4096));
-        Self { capacity, past, watchers: Vec::new(), refused: BTreeMap::new() }
+        Self { capacity, past, watchers: Vec::new() }
     }
 
-    /// Takes an event: counts, logs, keeps and passes it on.
-    pub(crate) fn record(&mut self, event: &Event, shown: &Shown, time: &str) {
-        if let Event::Refused { reason, .. } = event {
-            *self.refused.entry(*reason).or_default() += 1;
-        }
+    /// Takes an event: logs, keeps and passes it on.
+    pub(crate) fn record(&mut self, shown: &Shown, time: &str) {
         match shown.weight {
             Weight::Message => tracing::trace!(kind = shown.kind, "{}", shown.text),
             Weight::Change => tracing::info!(kind = shown.kind, "{}", shown.text),
@@ -49,6 +46,7 @@ impl Journal {
 
     /// Passes on what is no engine event: a dropped packet.
     pub(crate) fn pass_on(&mut self, weight: Weight, item: Value) {
+        let item = Arc::new(item);
         self.watchers.retain(|watcher| {
             watcher.least > weight
                 || !matches!(
@@ -66,12 +64,12 @@ impl Journal {
     }
 
     /// The last `count` events, oldest first.
-    pub(crate) fn last(&self, count: usize) -> impl Iterator<Item = &Value> {
+    pub(crate) fn last(&self, count: usize) -> impl Iterator<Item = &Arc<Value>> {
         self.past.iter().skip(self.past.len().saturating_sub(count)).map(|(_, item)| item)
     }
 
     /// Watches from now on; messages too when `messages`.
-    pub(crate) fn watch(&mut self, messages: bool) -> mpsc::Receiver<Value> {
+    pub(crate) fn watch(&mut self, messages: bool) -> mpsc::Receiver<Arc<Value>> {
         let (queue, receiver) = mpsc::channel(WATCHER_QUEUE);
         let least = if messages { Weight::Message } else { Weight::Change };
         self.watchers.push(Watcher { least, queue });
@@ -89,11 +87,6 @@ impl Journal {
         self.watchers.retain(|watcher| !watcher.queue.is_closed());
         !self.watchers.is_empty()
     }
-
-    /// How many messages were refused, by reason.
-    pub(crate) fn refused(&self) -> impl Iterator<Item = (Refusal, u64)> {
-        Refusal::ALL.iter().map(|r| (*r, self.refused.get(r).copied().unwrap_or_default()))
-    }
 }
 
 #[cfg(test)]
@@ -108,8 +101,9 @@ mod tests {
             journal.pass_on(Weight::Change, json!(n));
         }
         journal.pass_on(Weight::Message, json!("not kept"));
-        assert_eq!(journal.last(10).collect::<Vec<_>>(), [&json!(3), &json!(4)]);
-        assert_eq!(journal.last(1).collect::<Vec<_>>(), [&json!(4)]);
+        let last = |count| journal.last(count).map(|item| (**item).clone()).collect::<Vec<_>>();
+        assert_eq!(last(10), [json!(3), json!(4)]);
+        assert_eq!(last(1), [json!(4)]);
     }
 
     #[test]
@@ -122,7 +116,7 @@ mod tests {
         assert!(!journal.wants_messages());
         journal.pass_on(Weight::Message, json!(1));
         journal.pass_on(Weight::Trouble, json!(2));
-        assert_eq!(quiet.try_recv().unwrap(), json!(2));
+        assert_eq!(*quiet.try_recv().unwrap(), json!(2));
         assert!(quiet.try_recv().is_err());
     }
 }

@@ -4,6 +4,7 @@ use serde::Serialize;
 use weft_fib::Uplink;
 use weft_packet::lisp::Locator;
 
+use super::event::Refusal;
 use super::{Lisp, etr, itr, map_resolver, map_server, probe};
 use crate::engine::Instant;
 
@@ -103,10 +104,8 @@ pub struct RefusalStatus {
 impl Lisp {
     /// How everything stands.
     pub fn status(&self, now: Instant) -> Status {
-        let refusal = |(reason, count): (super::event::Refusal, u64)| RefusalStatus {
-            reason: reason.word(),
-            count,
-        };
+        let refusal =
+            |(reason, count): (Refusal, u64)| RefusalStatus { reason: reason.word(), count };
         Status {
             uplinks: self.uplink_status(),
             itr: self.itr.as_ref().map(|itr| itr.status(now)),
@@ -117,6 +116,11 @@ impl Lisp {
             refused: self.review.refused().map(refusal).collect(),
             refused_untold: self.review.untold(),
         }
+    }
+
+    /// How many messages were not taken since the start, told or not, by reason.
+    pub fn refused(&self) -> impl Iterator<Item = (Refusal, u64)> {
+        self.review.refused()
     }
 
     fn uplink_status(&self) -> Vec<UplinkStatus> {

@@ -4,7 +4,7 @@ use std::io;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::time::Duration;
 
-use futures_util::{StreamExt, TryStreamExt};
+use futures_util::{FutureExt, StreamExt, TryStreamExt};
 use rtnetlink::packet_route::AddressFamily;
 use rtnetlink::packet_route::address::{
     AddressAttribute, AddressFlags, AddressMessage, AddressScope,
@@ -37,10 +37,12 @@ const PAUSE: Duration = Duration::from_millis(20);
 #[derive(Clone, Debug)]
 pub(crate) struct Netlink {
     handle: Handle,
+    /// Its dumps contain only what the question names, where the kernel can (Linux 4.20).
+    strict: Handle,
 }
 
 impl Netlink {
-    /// Opens the conversation. `changed` is notified when a link, address or route changes.
+    /// Opens the conversation. `changed` is notified when a link, address, route or rule changes.
     pub(crate) fn connect(changed: std::sync::Arc<Notify>) -> io::Result<Self> {
         let groups = [
             MulticastGroup::Link,
@@ -48,19 +50,26 @@ impl Netlink {
             MulticastGroup::Ipv6Ifaddr,
             MulticastGroup::Ipv4Route,
             MulticastGroup::Ipv6Route,
+            MulticastGroup::Ipv4Rule,
+            MulticastGroup::Ipv6Rule,
         ];
         let (watch, _, mut messages) = rtnetlink::new_multicast_connection(&groups)?;
         tokio::spawn(watch);
         tokio::spawn(async move {
             // The first change is told at once; what follows within the pause is told as one.
             while messages.next().await.is_some() {
+                while let Some(Some(_)) = messages.next().now_or_never() {}
                 changed.notify_one();
                 tokio::time::sleep(PAUSE).await;
             }
+            tracing::error!("the kernel does not tell changes of links and routes any more");
         });
         let (connection, handle, _) = rtnetlink::new_connection()?;
         tokio::spawn(connection);
-        Ok(Self { handle })
+        let (connection, strict, _) = rtnetlink::new_connection_with_strict_check()
+            .or_else(|_| rtnetlink::new_connection())?;
+        tokio::spawn(connection);
+        Ok(Self { handle, strict })
     }
 
     /// Links and addresses as they are now.
@@ -114,28 +123,31 @@ impl Netlink {
     }
 
     /// Makes our rules and routes what `plan` says: removes what it does not name, adds what is
-    /// missing, and touches nothing else. Routes come before the rules that lead to them.
+    /// missing, and touches nothing else. Routes come before the rules that lead to them. What the
+    /// kernel refuses does not keep the rest from being done; the first refusal is returned.
     pub(crate) async fn install(&self, plan: &Plan) -> io::Result<()> {
         let (mut routes, mut rules) = (plan.routes.clone(), plan.rules.clone());
+        let mut done = Ok(());
         for (message, rule) in self.rules().await? {
             if !rule.is_some_and(|rule| rules.remove(&rule)) {
-                ignore_gone(self.handle.rule().del(message).execute().await)?;
+                done = done.and(ignore_gone(self.handle.rule().del(message).execute().await));
             }
         }
         for (message, route) in self.routes().await? {
             if !route.is_some_and(|route| routes.remove(&route)) {
-                ignore_gone(self.handle.route().del(message).execute().await)?;
+                done = done.and(ignore_gone(self.handle.route().del(message).execute().await));
             }
         }
         for route in routes {
-            ignore_there(self.handle.route().add(route_message(&route)).execute().await)?;
+            let added = self.handle.route().add(route_message(&route)).execute().await;
+            done = done.and(ignore_there(added));
         }
         for rule in rules {
             let mut request = self.handle.rule().add();
             *request.message_mut() = rule_message(&rule);
-            ignore_there(request.execute().await)?;
+            done = done.and(ignore_there(request.execute().await));
         }
-        Ok(())
+        done
     }
 
     async fn rules(&self) -> io::Result<Vec<(RuleMessage, Option<Rule>)>> {
@@ -158,7 +170,8 @@ impl Netlink {
         for family in [AddressFamily::Inet, AddressFamily::Inet6] {
             let mut query = RouteMessage::default();
             query.header.address_family = family;
-            let mut routes = self.handle.route().get(query).execute();
+            query.header.protocol = RouteProtocol::from(PROTOCOL);
+            let mut routes = self.strict.route().get(query).execute();
             while let Some(message) = routes.try_next().await.map_err(io::Error::other)? {
                 if message.header.protocol == RouteProtocol::from(PROTOCOL) {
                     let route = route(&message);

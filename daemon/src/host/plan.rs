@@ -96,8 +96,8 @@ pub(crate) fn device_name(base: &str, instance: InstanceId) -> String {
     format!("{base}{suffix}")
 }
 
-/// What must be installed for `config`, with interfaces as they are now. Devices that do not
-/// exist yet get no routes.
+/// What must be installed for `config`, with interfaces as they are now. Those that do not
+/// exist or are down get no routes.
 pub(crate) fn plan(config: &Config, facts: &Facts) -> Plan {
     let mut plan = Plan::default();
     let tunnel_router = config.lisp.itr.is_some() || config.lisp.etr.is_some();
@@ -107,7 +107,7 @@ pub(crate) fn plan(config: &Config, facts: &Facts) -> Plan {
     for (number, instance) in (0..).zip(&config.instances) {
         let table = config.data_plane.table.saturating_add(number);
         let device = device_name(&config.data_plane.device, instance.id);
-        if let Some(link) = facts.link(&device) {
+        if let Some(link) = facts.link(&device).filter(|link| link.up) {
             for prefix in [Prefix::ALL_V4, Prefix::ALL_V6] {
                 plan.routes.insert(Route {
                     table,
@@ -140,7 +140,8 @@ fn bound_instance(
     }
     plan.both(priority, device, Action::Lookup { table, no_default: true });
     plan.both(priority.saturating_add(2), device, Action::Unreachable);
-    for link in instance.interfaces.iter().filter_map(|name| facts.link(name)) {
+    // The kernel takes no route out of an interface that is down.
+    for link in instance.interfaces.iter().filter_map(|name| facts.link(name)).filter(|l| l.up) {
         let subnets = facts.addresses_of(link.index).filter(|a| a.global);
         for prefix in subnets.filter_map(Address::subnet) {
             plan.routes.insert(Route { table, prefix, interface: link.index, connected: true });

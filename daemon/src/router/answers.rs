@@ -159,9 +159,11 @@ impl Router {
         let nonce = self.engine.lookup(now, eid, resolver, &mut self.actions);
         self.lookups.retain(|_, waiting| !waiting.is_closed());
         self.lookups.insert(nonce, answers.clone());
-        let answers = answers.clone();
+        // The conversation ends with the answer, not with this timer.
+        let answers = answers.downgrade();
         tokio::spawn(async move {
             tokio::time::sleep(LOOKUP_TIME).await;
+            let Some(answers) = answers.upgrade() else { return };
             let failure = Failure { error: "no answer in time".into(), help: None, exit: 6 };
             let _ = answers.try_send(Response::Failure(failure));
         });

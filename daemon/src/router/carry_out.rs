@@ -23,6 +23,15 @@ struct Outgoing {
     bytes: Vec<u8>,
 }
 
+impl Outgoing {
+    /// True for a Map-Notify, which says that a registration is kept (RFC 9301 §5.7). Everything
+    /// else may leave while the disk takes nothing: traffic must not stop for it.
+    fn acknowledges(&self) -> bool {
+        const MAP_NOTIFY: u8 = 4;
+        self.bytes.first().is_some_and(|first| first >> 4 == MAP_NOTIFY)
+    }
+}
+
 impl Router {
     /// Carries out all actions, and those that answers to them cause.
     pub(super) fn carry_out(&mut self) {
@@ -66,14 +75,26 @@ impl Router {
         if changed {
             self.publish(&released);
         }
-        match self.store.write(&kept) {
-            Ok(()) => outgoing.into_iter().for_each(|message| self.send(&message)),
-            // Not acknowledged: the senders repeat themselves, and nothing is lost.
-            Err(error) => tracing::error!(
-                %error, unsent = outgoing.len(), "state cannot be stored; messages are held back"
-            ),
+        let stored = self.keep(kept);
+        for message in outgoing.iter().filter(|m| stored || !m.acknowledges()) {
+            self.send(message);
         }
         questions
+    }
+
+    /// True when everything is on disk. What is not is not acknowledged: the senders repeat
+    /// themselves, and nothing is lost.
+    fn keep(&mut self, batch: Vec<Write>) -> bool {
+        let behind = self.store.is_behind();
+        match self.store.write(self.clock.now(), batch) {
+            Ok(()) if behind => tracing::info!("state is stored again"),
+            Ok(()) => {}
+            Err(_) if behind => {}
+            Err(error) => {
+                tracing::error!(%error, "state cannot be stored; nothing is acknowledged");
+            }
+        }
+        !self.store.is_behind()
     }
 
     fn publish(&mut self, released: &[EidPrefix]) {
@@ -106,7 +127,7 @@ impl Router {
         let names = &self.names;
         let shown = weft_manage::event::show(event, &|id| super::answers::uplink_name(names, id));
         let time = self.time();
-        self.journal.record(event, &shown, &time);
+        self.journal.record(&shown, &time);
     }
 
     /// The time now, for people.

@@ -11,10 +11,11 @@
 mod answers;
 mod carry_out;
 mod lifecycle;
+mod links;
 mod monitor;
 mod reload;
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::io;
 use std::net::IpAddr;
 use std::path::PathBuf;
@@ -30,7 +31,7 @@ use weft_fib::Fib;
 use weft_manage::config::{Config, UplinkNames};
 use weft_packet::addr::Nonce;
 
-use crate::api::Call;
+use crate::api::{Call, SocketFile};
 use crate::clock::Clock;
 use crate::control_port::{self, ControlPort};
 use crate::host::facts::Facts;
@@ -94,6 +95,8 @@ struct Router {
     plane: Option<Tun>,
     port: ControlPort,
     store: Store,
+    #[expect(dead_code, reason = "removes the management socket when it is dropped")]
+    socket: SocketFile,
     journal: Journal,
     netlink: Netlink,
     facts: Facts,
@@ -102,6 +105,8 @@ struct Router {
     traffic: TrafficWatch,
     lookups: HashMap<Nonce, mpsc::Sender<weft_manage::api::Response>>,
     drops_watched: Option<Instant>,
+    /// Numbers of the uplink interfaces whose kernel settings were looked at.
+    uplinks_checked: HashSet<u32>,
 }
 
 /// What the router waits for.

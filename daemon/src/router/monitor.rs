@@ -34,7 +34,7 @@ impl Router {
         self.engine.set_trace(self.journal.wants_messages());
         tokio::spawn(async move {
             for item in past {
-                if answers.send(Response::Item(item)).await.is_err() {
+                if answers.send(Response::Item((*item).clone())).await.is_err() {
                     return;
                 }
             }
@@ -42,7 +42,7 @@ impl Router {
             loop {
                 tokio::select! {
                     Some(item) = live.recv() => {
-                        if answers.send(Response::Item(item)).await.is_err() {
+                        if answers.send(Response::Item((*item).clone())).await.is_err() {
                             return;
                         }
                     }

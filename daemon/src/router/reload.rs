@@ -66,10 +66,18 @@ impl Router {
         let Some(plane) = &self.plane else { return Ok(()) };
         let device = &new.data_plane.device;
         let has = |config: &Config, id| config.instances.iter().any(|i| i.id == id);
-        for added in new.instances.iter().filter(|i| !has(&self.config, i.id)) {
-            plane.add_instance(added.id, &device_name(device, added.id)).map_err(|error| {
-                Failure { error: format!("instance {}: {error}", added.name), help: None, exit: 1 }
-            })?;
+        let added: Vec<_> = new.instances.iter().filter(|i| !has(&self.config, i.id)).collect();
+        for (number, instance) in added.iter().enumerate() {
+            let Err(error) = plane.add_instance(instance.id, &device_name(device, instance.id))
+            else {
+                continue;
+            };
+            // All or nothing.
+            for earlier in added.iter().take(number) {
+                plane.remove_instance(earlier.id);
+            }
+            let error = format!("instance {}: {error}", instance.name);
+            return Err(Failure { error, help: None, exit: 1 });
         }
         for gone in self.config.instances.iter().filter(|i| !has(new, i.id)) {
             plane.remove_instance(gone.id);

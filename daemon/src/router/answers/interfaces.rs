@@ -1,6 +1,9 @@
 //! `weft interface` and `weft counters`.
 
+use std::collections::BTreeMap;
+
 use serde_json::{Value, json};
+use weft_control::lisp::event::Refusal;
 use weft_data::tun::{ByFamily, Counters};
 
 use super::super::Router;
@@ -57,7 +60,9 @@ impl Router {
         if let Some(plane) = &self.plane {
             data_plane(&plane.counters(), &mut items);
         }
-        for (reason, count) in self.journal.refused() {
+        let refused: BTreeMap<_, _> = self.engine.refused().collect();
+        for reason in Refusal::ALL {
+            let count = refused.get(reason).copied().unwrap_or_default();
             items.push(json!({
                 "group": "refused", "counter": reason.word(), "value": count,
             }));

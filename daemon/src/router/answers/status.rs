@@ -5,6 +5,7 @@ use weft_control::lisp::config::Config;
 
 use super::super::Router;
 use super::{item, uplink_name};
+use crate::host::plan::device_name;
 
 impl Router {
     pub(super) fn status(&self) -> (Vec<Value>, Value) {
@@ -18,7 +19,12 @@ impl Router {
                 troubles.push(json!({"kind": "locator down", "text": format!("{address}: {why}")}));
             }
         }
+        if self.store.is_behind() {
+            let text = "the disk does not take the state; no registration is acknowledged";
+            troubles.push(json!({"kind": "state not stored", "text": text}));
+        }
         let uplinks = self.uplink_states(&mut troubles);
+        self.device_troubles(&mut troubles);
         let registrations = self.registration_states(&mut troubles);
         let map_cache = self.engine.itr().map(|itr| {
             let limit = self.config.lisp.itr.as_ref().map(|itr| itr.map_cache_limit);
@@ -77,6 +83,18 @@ impl Router {
                 })
             })
             .collect()
+    }
+
+    fn device_troubles(&self, troubles: &mut Vec<Value>) {
+        let Some(plane) = &self.plane else { return };
+        for instance in &self.config.instances {
+            let name = device_name(&self.config.data_plane.device, instance.id);
+            let there = plane.devices().iter().any(|(id, _)| *id == instance.id);
+            if !there || !self.facts.link(&name).is_some_and(|link| link.up) {
+                let text = format!("{name} is not there or not up");
+                troubles.push(json!({"kind": "overlay device down", "text": text}));
+            }
+        }
     }
 
     fn registration_states(&self, troubles: &mut Vec<Value>) -> Vec<Value> {

@@ -1,0 +1,164 @@
+//! What follows from links, addresses and routes: uplinks, devices, rules and kernel settings are
+//! brought up to date whenever the kernel tells of a change.
+
+use std::collections::HashSet;
+
+use weft_fib::Uplink;
+use weft_manage::config::Config;
+use weft_packet::addr::InstanceId;
+
+use super::Router;
+use crate::data_plane;
+use crate::host::facts::{Address, Facts};
+use crate::host::plan::{device_name, plan};
+use crate::host::{sysctl, uplinks};
+
+impl Router {
+    /// Reads links and addresses again, and brings everything that follows from them up to date.
+    pub(super) async fn links_changed(&mut self) {
+        match self.netlink.facts().await {
+            Ok(facts) => self.facts = facts,
+            Err(error) => {
+                tracing::error!(%error, "cannot read links and addresses");
+                return;
+            }
+        }
+        self.restore_devices().await;
+        self.find_unrouted().await;
+        let local = uplinks::uplinks(&self.config.uplinks, &self.facts);
+        let now = self.clock.now();
+        self.engine.uplinks(now, local.clone(), &mut self.actions);
+        self.carry_out();
+        self.bring_up_devices(&local).await;
+        if let Err(error) = self.netlink.install(&plan(&self.config, &self.facts)).await {
+            tracing::error!(%error, "cannot install rules and routes");
+        }
+        if let Some(plane) = &self.plane {
+            plane.set_options(data_plane::options(&self.config, &self.facts));
+        }
+        self.check_new_uplinks();
+    }
+
+    /// Makes devices again that somebody removed or renamed.
+    async fn restore_devices(&mut self) {
+        let Some(plane) = &self.plane else { return };
+        let mut restored = false;
+        for instance in &self.config.instances {
+            let device = device_name(&self.config.data_plane.device, instance.id);
+            if self.facts.link(&device).is_some() {
+                continue;
+            }
+            tracing::warn!(device, "the device of the overlay is gone and made again");
+            plane.remove_instance(instance.id);
+            match plane.add_instance(instance.id, &device) {
+                Ok(()) => restored = true,
+                Err(error) => tracing::error!(device, %error, "the device cannot be made"),
+            }
+        }
+        if restored && let Ok(facts) = self.netlink.facts().await {
+            self.facts = facts;
+        }
+    }
+
+    /// Notes uplinks through which no Map-Server or Map-Resolver of their family has a route.
+    async fn find_unrouted(&mut self) {
+        let lisp = &self.config.lisp;
+        let resolvers = lisp.itr.iter().flat_map(|itr| itr.map_resolvers.iter().copied());
+        let servers = lisp.etr.iter().flat_map(|etr| etr.map_servers.iter().map(|s| s.address));
+        let targets: Vec<_> = resolvers.chain(servers).collect();
+        for uplink in uplinks::uplinks(&self.config.uplinks, &self.facts) {
+            let (index, ipv6) = (uplink.interface, uplink.rloc.is_ipv6());
+            let subnets: Vec<_> =
+                self.facts.addresses_of(index).filter_map(Address::subnet).collect();
+            let mut asked = false;
+            let mut routed = false;
+            for target in targets.iter().filter(|target| target.is_ipv6() == ipv6) {
+                asked = true;
+                routed |= self.netlink.has_route(index, *target, &subnets).await;
+            }
+            if asked && !routed {
+                self.facts.unrouted.insert((index, ipv6));
+            }
+        }
+    }
+
+    async fn bring_up_devices(&mut self, local: &[Uplink]) {
+        if self.plane.is_none() {
+            return;
+        }
+        let mut raised = false;
+        for instance in &self.config.instances {
+            let mtu = device_mtu(&self.config, instance.id, local);
+            let name = device_name(&self.config.data_plane.device, instance.id);
+            let Some(link) = self.facts.link(&name) else { continue };
+            if link.up && link.mtu == mtu {
+                continue;
+            }
+            if !link.up {
+                sysctl::prepare(&name);
+            }
+            match self.netlink.bring_up(link.index, mtu).await {
+                Ok(()) => raised = true,
+                Err(error) => tracing::error!(device = name, %error, "cannot bring the device up"),
+            }
+        }
+        if raised && let Ok(facts) = self.netlink.facts().await {
+            let unrouted = std::mem::take(&mut self.facts.unrouted);
+            self.facts = Facts { unrouted, ..facts };
+        }
+    }
+
+    /// Interfaces that are new come with the kernel's default settings.
+    fn check_new_uplinks(&mut self) {
+        self.uplinks_checked.retain(|index| self.facts.links.contains_key(index));
+        let mut uplinks = self.engine.local().uplinks().iter();
+        if uplinks.any(|uplink| !self.uplinks_checked.contains(&uplink.interface)) {
+            self.check_sysctls();
+        }
+    }
+
+    /// Names every kernel setting in the way, or puts it right where the configuration says so.
+    pub(super) fn check_sysctls(&mut self) {
+        if self.plane.is_none() {
+            return;
+        }
+        let mut devices: HashSet<&str> = HashSet::new();
+        let local = self.engine.local();
+        self.uplinks_checked.extend(local.uplinks().iter().map(|uplink| uplink.interface));
+        let of = |uplink: &Uplink| self.facts.links.get(&uplink.interface);
+        devices.extend(local.uplinks().iter().filter_map(of).map(|link| link.name.as_str()));
+        let ours: Vec<_> = self
+            .config
+            .instances
+            .iter()
+            .map(|i| device_name(&self.config.data_plane.device, i.id))
+            .collect();
+        devices.extend(ours.iter().map(String::as_str));
+        for setting in sysctl::needed(devices.into_iter()) {
+            let Some(wrong) = setting.check() else { continue };
+            if !self.config.data_plane.set_sysctls {
+                tracing::warn!("{wrong}, or set dataplane.set-sysctls = true");
+            } else if let Err(error) = setting.set() {
+                tracing::warn!(%error, "{wrong}; it could not be set");
+            } else {
+                tracing::info!(setting = setting.name, was = wrong.found, "kernel setting changed");
+            }
+        }
+    }
+}
+
+/// What the device of an instance carries: the configured MTU, or what fits every uplink, so that
+/// the kernel itself tells hosts what is too big. It looks for the host in the main table, though,
+/// and would tell another instance's host of the same address: devices of bound instances take
+/// everything, and the data plane tells, which knows the instance.
+fn device_mtu(config: &Config, instance: InstanceId, local: &[Uplink]) -> u32 {
+    if instance != InstanceId::DEFAULT {
+        return 65_535;
+    }
+    const WITHOUT_UPLINKS: u16 = 1500 - 56;
+    const LEAST: u32 = 1280;
+    let overhead = |uplink: &Uplink| if uplink.rloc.is_ipv6() { 56 } else { 36 };
+    let fits = local.iter().map(|u| u.mtu.saturating_sub(overhead(u))).min();
+    let mtu = config.data_plane.mtu.or(fits).unwrap_or(WITHOUT_UPLINKS);
+    u32::from(mtu).max(LEAST)
+}
