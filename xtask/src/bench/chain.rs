@@ -40,7 +40,7 @@ pub(super) struct Chain {
 /// Where h2 is.
 pub(super) const FAR: &str = "10.2.0.2";
 
-/// The mapping system lives in x2, so that the chain needs no further node.
+/// Static mappings: nobody else is on the wire between the routers.
 const CONFIGS: [(&str, &str); 2] =
     [("x1", include_str!("x1.toml")), ("x2", include_str!("x2.toml"))];
 
