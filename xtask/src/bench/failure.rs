@@ -9,12 +9,23 @@ use crate::run::Result;
 /// The second uplink is only used when the first is dead.
 const PREFERENCE: &str = ", priority = 2";
 
-const OUTAGE: &str = r#"
+/// What must be so before anything is broken. Who asks for a site before it has registered is told
+/// for a minute that there is none, so nobody asks.
+const BEGINNING: &str = r#"
+[[check]]
+name = "the sites register"
+until = "10s"
+on = "ms"
+run = "weft map-server site --json"
+json = { "$.items[*].registered" = true }
+
 [[check]]
 name = "the ping flows"
 until = "10s"
 ping = { from = "h1", to = "h2" }
+"#;
 
+const OUTAGE: &str = r#"
 [[check]]
 name = "outage"
 while = { ping = { from = "h1", to = "h2", count = 100, interval = "10ms", loss = 100 } }
@@ -22,11 +33,6 @@ do = ["wait 3s", "link x1-isp1 VERB xtr1"]
 "#;
 
 const STORM: &str = r#"
-[[check]]
-name = "the ping flows"
-until = "10s"
-ping = { from = "h1", to = "h2" }
-
 [[check]]
 name = "answered"
 capture = { on = "xtr1", filter = "dst host 10.0.0.2 and udp dst port 4342 and udp[8] & 0xf0 = 0x80", packets = { min = 0 } }
@@ -55,7 +61,7 @@ do = "wait 5s"
 pub(super) fn outage(tools: &Tools, rounds: usize) -> Result<Vec<Figure>> {
     let mut figures = Vec::new();
     for (id, verb) in [("outage.carrier_ms", "down"), ("outage.blackhole_ms", "blackhole")] {
-        let checks = OUTAGE.replace("VERB", verb);
+        let checks = BEGINNING.to_owned() + &OUTAGE.replace("VERB", verb);
         let file = lab_file(tools, &format!("bench-{verb}"), PREFERENCE, &checks)?;
         let mut outages = Vec::new();
         for _ in 0..rounds {
@@ -74,7 +80,7 @@ pub(super) fn outage(tools: &Tools, rounds: usize) -> Result<Vec<Figure>> {
 /// Packets to thousands of destinations nobody has, beside a ping that must not notice: once with
 /// a mapping system that answers, once with a silent one.
 pub(super) fn storm(tools: &Tools, rounds: usize) -> Result<Vec<Figure>> {
-    let file = lab_file(tools, "bench-storm", "", STORM)?;
+    let file = lab_file(tools, "bench-storm", "", &(BEGINNING.to_owned() + STORM))?;
     let (mut lost, mut sent) = (0.0, 0.0);
     let mut ratios = [Vec::new(), Vec::new()];
     for _ in 0..rounds {
