@@ -257,6 +257,10 @@ impl Etr {
             self.announce(now);
         } else {
             self.announce_at = Some(self.changes.ready(CHANGES, 1));
+            // Nothing could be said where no uplink worked; that is made up for at once.
+            for registration in self.registrations.iter_mut().filter(|r| r.stranded()) {
+                registration.announce(now, &self.database);
+            }
         }
     }
 

@@ -47,6 +47,8 @@ pub(super) struct Registration {
     retired: VecDeque<Nonce>,
     progress: Progress,
     why_lost: String,
+    /// No uplink led to the Map-Server when something was to be sent.
+    stranded: bool,
     /// Without acknowledgements rounds are more frequent until then.
     quick_until: Instant,
     last_sent: Option<Instant>,
@@ -75,6 +77,7 @@ impl Registration {
             retired: VecDeque::new(),
             progress: Progress::default(),
             why_lost: String::new(),
+            stranded: false,
             quick_until: Instant::START,
             last_sent: None,
             last_acknowledged: None,
@@ -92,6 +95,11 @@ impl Registration {
         let silent = !self.registrant.server.want_notify;
         self.progress == Progress::Lost
             || self.unsent.is_empty() && (silent || self.batches.iter().all(|b| b.acknowledged))
+    }
+
+    /// True when the last round could not leave: what it was to say has not been said.
+    pub(super) fn stranded(&self) -> bool {
+        self.stranded
     }
 
     pub(super) fn deadline(&mut self) -> Option<Instant> {
@@ -187,7 +195,8 @@ impl Registration {
             return forget(&mut self.known, batch);
         }
         self.unsent.push_back(at);
-        if batch.tries >= TRIES_UNTIL_LOST {
+        // What is still to be registered is known by other batches.
+        if batch.tries >= TRIES_UNTIL_LOST && !batch.withdraws {
             let eid = batch.records.first().and_then(|r| r.eid.prefix());
             let about = eid.map(|eid| format!(" for {eid}")).unwrap_or_default();
             let why = format!("no Map-Notify after {} Map-Registers{about}", batch.tries);
@@ -209,8 +218,10 @@ impl Registration {
     fn send_burst(&mut self, now: Instant, local: &Local, nonces: &mut Nonces, out: &mut Actions) {
         let Some(way) = local.way_to(self.registrant.server.address) else {
             self.unsent.clear();
+            self.stranded = true;
             return self.lose("no uplink of its address family works".to_owned(), out);
         };
+        self.stranded = false;
         for _ in 0..BURST {
             let Some(at) = self.unsent.pop_front() else { return };
             self.send(now, at, way, nonces, out);

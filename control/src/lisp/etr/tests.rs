@@ -365,6 +365,45 @@ fn failed_uplink_is_registered_at_once_and_flapping_is_held_back() {
 }
 
 #[test]
+fn what_the_only_uplink_could_not_carry_is_registered_when_it_returns() {
+    let mut site = Site::new(config(&[MS], &["10.1.0.0/16"]));
+    site.acknowledge_all();
+    for _ in 0..10 {
+        site.uplinks(vec![uplink(1, WAN, false)]);
+        site.pass(2.0);
+        assert!(site.registers().is_empty());
+        site.uplinks(vec![uplink(1, WAN, true)]);
+        site.acknowledge_all();
+        assert_eq!(site.etr.status(site.now).registrations[0].state, Progress::Registered);
+    }
+}
+
+#[test]
+fn prefix_the_map_server_never_took_is_no_trouble_once_it_is_removed() {
+    let mut site = Site::new(config(&[MS], &["10.1.0.0/16"]));
+    site.acknowledge_all();
+    let identity = site.etr.identity;
+    for prefixes in [&["10.1.0.0/16", "10.9.0.0/16"][..], &["10.1.0.0/16"]] {
+        site.etr.reconfigure(
+            site.now,
+            config(&[MS], prefixes),
+            identity,
+            &site.local,
+            &mut site.out,
+        );
+    }
+    for _ in 0..30 {
+        let kept = site.registers().into_iter().filter(|(_, r)| r.records[0].ttl != Ttl::REMOVE);
+        for (server, register) in kept.collect::<Vec<_>>() {
+            site.notify(&server.to_string(), register.nonce, b"pears");
+        }
+        site.pass(1.0);
+    }
+    let status = site.etr.status(site.now);
+    assert_eq!(status.registrations[0].why, "");
+}
+
+#[test]
 fn removed_mapping_is_withdrawn_until_acknowledged() {
     let mut site = Site::new(config(&[MS], &["10.1.0.0/16", "10.2.0.0/16"]));
     site.acknowledge_all();
