@@ -12,10 +12,8 @@ use crate::host::plan::device_name;
 impl Router {
     /// SIGHUP: reload, and say in the log how it went.
     pub(super) async fn hangup(&mut self) {
-        match self.reload().await {
-            Ok(changes) if changes.is_empty() => tracing::info!("configuration is unchanged"),
-            Ok(changes) => tracing::info!(changes = changes.len(), "configuration reloaded"),
-            Err(failure) => tracing::error!("configuration is not reloaded\n{failure}"),
+        if let Err(failure) = self.reload().await {
+            tracing::error!("configuration is not reloaded\n{failure}");
         }
     }
 
@@ -47,6 +45,11 @@ impl Router {
         self.carry_out();
         self.links_changed().await;
         self.check_sysctls();
+        if changes.is_empty() {
+            tracing::info!("configuration is unchanged");
+        } else {
+            tracing::info!(changes = changes.len(), "configuration reloaded");
+        }
         Ok(changes.iter().map(ToString::to_string).collect())
     }
 
