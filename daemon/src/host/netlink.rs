@@ -122,18 +122,15 @@ impl Netlink {
         self.install(&Plan::default()).await
     }
 
-    /// Makes our rules and routes what `plan` says: removes what it does not name, adds what is
-    /// missing, and touches nothing else. Routes come before the rules that lead to them. What the
-    /// kernel refuses does not keep the rest from being done; the first refusal is returned.
+    /// Makes our rules and routes what `plan` says: adds what is missing, removes what it does not
+    /// name, and touches nothing else. Routes come before the rules that lead to them, and rules
+    /// go after those that take over for them. What the kernel refuses does not keep the rest from
+    /// being done; the first refusal is returned.
     pub(crate) async fn install(&self, plan: &Plan) -> io::Result<()> {
         let (mut routes, mut rules) = (plan.routes.clone(), plan.rules.clone());
+        let (installed_rules, installed_routes) = (self.rules().await?, self.routes().await?);
         let mut done = Ok(());
-        for (message, rule) in self.rules().await? {
-            if !rule.is_some_and(|rule| rules.remove(&rule)) {
-                done = done.and(ignore_gone(self.handle.rule().del(message).execute().await));
-            }
-        }
-        for (message, route) in self.routes().await? {
+        for (message, route) in installed_routes {
             if !route.is_some_and(|route| routes.remove(&route)) {
                 done = done.and(ignore_gone(self.handle.route().del(message).execute().await));
             }
@@ -142,10 +139,17 @@ impl Netlink {
             let added = self.handle.route().add(route_message(&route)).execute().await;
             done = done.and(ignore_there(added));
         }
+        let needless: Vec<_> = installed_rules
+            .into_iter()
+            .filter(|(_, rule)| !rule.as_ref().is_some_and(|rule| rules.remove(rule)))
+            .collect();
         for rule in rules {
             let mut request = self.handle.rule().add();
             *request.message_mut() = rule_message(&rule);
             done = done.and(ignore_there(request.execute().await));
+        }
+        for (message, _) in needless {
+            done = done.and(ignore_gone(self.handle.rule().del(message).execute().await));
         }
         done
     }

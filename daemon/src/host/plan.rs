@@ -13,6 +13,8 @@
 //!    but never leaves by a default route;
 //! 5. `from EID-PREFIX lookup TABLE`: what our hosts send elsewhere goes to the data plane;
 //! 6. `to ALLOWED-EID lookup TABLE` for a PITR, which takes packets from any source.
+//!
+//! Neighbouring EID-prefixes share a rule.
 
 use std::collections::BTreeSet;
 use std::net::IpAddr;
@@ -154,8 +156,8 @@ fn default_instance(plan: &mut Plan, config: &Config, table: u32, device: &str) 
     plan.both(after(1), device, lookup(MAIN));
     plan.both(after(2), device, Action::Unreachable);
     let database = config.lisp.etr.iter().flat_map(|etr| &etr.database);
-    for mapping in database.filter(|m| m.eid.instance == InstanceId::DEFAULT) {
-        let prefix = mapping.eid.prefix;
+    let ours = database.map(|m| m.eid).filter(|eid| eid.instance == InstanceId::DEFAULT);
+    for prefix in aggregated(ours.map(|eid| eid.prefix).collect()) {
         let within_site = Action::Lookup { table: MAIN, no_default: true };
         plan.one(after(3), Selector::To(prefix), within_site);
         plan.one(after(4), Selector::From(prefix), lookup(table));
@@ -164,6 +166,29 @@ fn default_instance(plan: &mut Plan, config: &Config, table: u32, device: &str) 
     for eid in itr.allowed_eids.iter().filter(|eid| eid.instance == InstanceId::DEFAULT) {
         plan.one(after(5), Selector::To(eid.prefix), lookup(table));
     }
+}
+
+/// The fewest prefixes that hold the same addresses: the kernel looks at one rule after the other
+/// for each packet.
+fn aggregated(mut prefixes: Vec<Prefix>) -> Vec<Prefix> {
+    prefixes.sort_unstable();
+    let mut fewest: Vec<Prefix> = Vec::new();
+    for mut prefix in prefixes {
+        if fewest.last().is_some_and(|last| last.covers(prefix)) {
+            continue;
+        }
+        // Two halves make their whole, which may be a half in turn.
+        while let Some(whole) = fewest
+            .last()
+            .filter(|last| last.length() == prefix.length())
+            .and_then(|last| prefix.parent().filter(|parent| parent.covers(*last)))
+        {
+            fewest.pop();
+            prefix = whole;
+        }
+        fewest.push(prefix);
+    }
+    fewest
 }
 
 fn lookup(table: u32) -> Action {
@@ -212,6 +237,43 @@ pub(crate) fn router_address(
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::host::facts::Link;
+    use weft_manage::config::{UplinkNames, check_text};
+
+    /// The routes out of an interface bound to an instance, when it is up or not.
+    fn routes_of_red(up: bool) -> Vec<String> {
+        let text = "[vpn.red]\ninstance-id = 7\ninterfaces = [\"lo\"]\n[itr]\n\
+                    map-resolvers = [\"192.0.2.1\"]\n";
+        let (config, report) = check_text("weft.toml", text, &mut UplinkNames::default());
+        let config = config.unwrap_or_else(|| panic!("{}", report.render(false)));
+        let link = Link { index: 1, name: "lo".into(), mtu: 1500, up, carrier: up };
+        let ip = "192.168.1.1".parse().unwrap();
+        let address = Address { index: 1, ip, prefix_length: 24, usable: true, global: true };
+        let (links, addresses) = ([(1, link)].into(), vec![address]);
+        let plan = plan(&config, &Facts { links, addresses, ..Facts::default() });
+        assert!(!plan.rules.is_empty());
+        plan.routes.iter().map(|route| route.prefix.to_string()).collect()
+    }
+
+    #[test]
+    fn interface_that_is_down_gets_no_routes() {
+        assert_eq!(routes_of_red(true), ["192.168.1.0/24"]);
+        assert!(routes_of_red(false).is_empty());
+    }
+
+    #[test]
+    fn neighbours_share_a_rule_and_nothing_is_added() {
+        let fewest = |texts: &[&str]| -> Vec<String> {
+            let prefixes = texts.iter().map(|text| text.parse().unwrap()).collect();
+            aggregated(prefixes).iter().map(ToString::to_string).collect()
+        };
+        let quarters = ["10.0.3.0/24", "10.0.0.0/24", "10.0.2.0/24", "10.0.1.0/24"];
+        assert_eq!(fewest(&quarters), ["10.0.0.0/22"]);
+        assert_eq!(fewest(&quarters[..3]), ["10.0.0.0/24", "10.0.2.0/23"]);
+        assert_eq!(fewest(&["10.0.1.0/24", "10.0.2.0/24"]), ["10.0.1.0/24", "10.0.2.0/24"]);
+        assert_eq!(fewest(&["10.0.0.0/25", "10.0.0.0/8", "10.9.0.0/16"]), ["10.0.0.0/8"]);
+        assert_eq!(fewest(&["::/1", "8000::/1", "0.0.0.0/1"]), ["0.0.0.0/1", "::/0"]);
+    }
 
     #[test]
     fn device_names_fit_the_kernel() {
