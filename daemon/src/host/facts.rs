@@ -50,6 +50,21 @@ pub(crate) struct Facts {
     pub addresses: Vec<Address>,
     /// Interfaces, by family (`true` = IPv6), through which the mapping system has no route.
     pub unrouted: BTreeSet<(u32, bool)>,
+    /// IPv6 routes of the main table out of uplinks, where there are several.
+    pub underlay: BTreeSet<UnderlayRoute>,
+}
+
+/// A route of the main table out of an uplink.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) struct UnderlayRoute {
+    /// The uplink's interface.
+    pub interface: u32,
+    /// To where.
+    pub prefix: Prefix,
+    /// Lower is preferred.
+    pub metric: u32,
+    /// The next router; `None`: directly attached.
+    pub gateway: Option<IpAddr>,
 }
 
 impl Facts {

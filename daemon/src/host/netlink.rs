@@ -1,5 +1,6 @@
 //! The one place that talks rtnetlink. No type of the netlink crate leaves it.
 
+use std::collections::BTreeSet;
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::time::Duration;
@@ -11,7 +12,8 @@ use rtnetlink::packet_route::address::{
 };
 use rtnetlink::packet_route::link::{LinkAttribute, LinkFlags, LinkMessage};
 use rtnetlink::packet_route::route::{
-    RouteAttribute, RouteMessage, RouteProtocol, RouteScope, RouteType,
+    RouteAddress, RouteAttribute, RouteFlags, RouteHeader, RouteMessage, RouteProtocol, RouteScope,
+    RouteType,
 };
 use rtnetlink::packet_route::rule::{RuleAction, RuleAttribute, RuleMessage};
 use rtnetlink::{Handle, IpVersion, LinkUnspec, MulticastGroup, RouteMessageBuilder};
@@ -19,7 +21,7 @@ use tokio::sync::Notify;
 
 use weft_packet::addr::Prefix;
 
-use super::facts::{Address, Facts, Link};
+use super::facts::{Address, Facts, Link, UnderlayRoute};
 use super::plan::{Action, Plan, Route, Rule, Selector};
 
 /// Marks our rules and routes (`ip rule show`: `proto 76`), so that they can be told from
@@ -109,6 +111,21 @@ impl Netlink {
         let through = |a: &RouteAttribute| *a == RouteAttribute::Oif(index);
         route.attributes.iter().any(through)
             && (route.attributes.iter().any(gateway) || subnets.iter().any(|s| s.contains(target)))
+    }
+
+    /// IPv6 routes of the main table out of these interfaces.
+    pub(crate) async fn underlay(
+        &self,
+        interfaces: &BTreeSet<u32>,
+    ) -> io::Result<BTreeSet<UnderlayRoute>> {
+        let mut query = RouteMessage::default();
+        query.header.address_family = AddressFamily::Inet6;
+        let mut found = BTreeSet::new();
+        let mut routes = self.handle.route().get(query).execute();
+        while let Some(message) = routes.try_next().await.map_err(io::Error::other)? {
+            found.extend(underlay_route(&message, interfaces));
+        }
+        Ok(found)
     }
 
     /// Brings a device up with an MTU.
@@ -234,26 +251,55 @@ fn route(message: &RouteMessage) -> Option<Route> {
         prefix: if ipv6 { Prefix::ALL_V6 } else { Prefix::ALL_V4 },
         interface: 0,
         connected: message.header.scope == RouteScope::Link,
+        gateway: None,
     };
     for attribute in &message.attributes {
         match attribute {
             RouteAttribute::Table(table) => route.table = *table,
             RouteAttribute::Oif(index) => route.interface = *index,
             RouteAttribute::Destination(destination) => {
-                let ip = match destination {
-                    rtnetlink::packet_route::route::RouteAddress::Inet(a) => IpAddr::from(*a),
-                    rtnetlink::packet_route::route::RouteAddress::Inet6(a) => IpAddr::from(*a),
-                    _ => return None,
-                };
                 let length = message.header.destination_prefix_length;
-                route.prefix = Prefix::new(ip, length)?;
+                route.prefix = Prefix::new(route_address(destination)?, length)?;
             }
+            RouteAttribute::Gateway(gateway) => route.gateway = Some(route_address(gateway)?),
             _ => {}
         }
     }
     // The kernel knows no link scope for IPv6 routes.
-    route.connected = if ipv6 { route.prefix.length() > 0 } else { route.connected };
+    if ipv6 {
+        route.connected = route.prefix.length() > 0 && route.gateway.is_none();
+    }
     Some(route)
+}
+
+fn route_address(address: &RouteAddress) -> Option<IpAddr> {
+    match address {
+        RouteAddress::Inet(ip) => Some(IpAddr::from(*ip)),
+        RouteAddress::Inet6(ip) => Some(IpAddr::from(*ip)),
+        _ => None,
+    }
+}
+
+/// A unicast route of the main table out of one of `interfaces`; not of link-local scope.
+fn underlay_route(message: &RouteMessage, interfaces: &BTreeSet<u32>) -> Option<UnderlayRoute> {
+    let parsed = route(message)?;
+    let main = parsed.table == u32::from(RouteHeader::RT_TABLE_MAIN);
+    let unicast = message.header.kind == RouteType::Unicast;
+    let learned = message.header.flags.contains(RouteFlags::Cloned);
+    let IpAddr::V6(ip) = parsed.prefix.address() else { return None };
+    if !main || !unicast || learned || ip.is_unicast_link_local() || ip.is_multicast() {
+        return None;
+    }
+    let metric = message.attributes.iter().find_map(|attribute| match attribute {
+        RouteAttribute::Priority(metric) => Some(*metric),
+        _ => None,
+    });
+    interfaces.contains(&parsed.interface).then_some(UnderlayRoute {
+        interface: parsed.interface,
+        prefix: parsed.prefix,
+        metric: metric.unwrap_or_default(),
+        gateway: parsed.gateway,
+    })
 }
 
 fn route_message(route: &Route) -> RouteMessage {
@@ -268,13 +314,18 @@ fn route_message(route: &Route) -> RouteMessage {
             .scope(scope)
             .kind(RouteType::Unicast)
             .build(),
-        IpAddr::V6(ip) => RouteMessageBuilder::<Ipv6Addr>::new()
-            .destination_prefix(ip, length)
-            .output_interface(route.interface)
-            .table_id(route.table)
-            .protocol(RouteProtocol::from(PROTOCOL))
-            .kind(RouteType::Unicast)
-            .build(),
+        IpAddr::V6(ip) => {
+            let message = RouteMessageBuilder::<Ipv6Addr>::new()
+                .destination_prefix(ip, length)
+                .output_interface(route.interface)
+                .table_id(route.table)
+                .protocol(RouteProtocol::from(PROTOCOL))
+                .kind(RouteType::Unicast);
+            match route.gateway {
+                Some(IpAddr::V6(gateway)) => message.gateway(gateway).build(),
+                _ => message.build(),
+            }
+        }
     }
 }
 

@@ -12,7 +12,9 @@
 //! 4. `to EID-PREFIX lookup main suppress_prefixlength 0`: traffic within the site stays native,
 //!    but never leaves by a default route;
 //! 5. `from EID-PREFIX lookup TABLE`: what our hosts send elsewhere goes to the data plane;
-//! 6. `to ALLOWED-EID lookup TABLE` for a PITR, which takes packets from any source.
+//! 6. `to ALLOWED-EID lookup TABLE` for a PITR, which takes packets from any source;
+//! 7. `from RLOC lookup UPLINK-TABLE` where there are several IPv6 uplinks. Linux takes the
+//!    interface a socket demands for a mere hint with IPv6, so the source address decides.
 //!
 //! Neighbouring EID-prefixes share a rule.
 
@@ -72,6 +74,8 @@ pub(crate) struct Route {
     pub interface: u32,
     /// Directly attached subnet.
     pub connected: bool,
+    /// The next router.
+    pub gateway: Option<IpAddr>,
 }
 
 /// Everything we want installed.
@@ -83,6 +87,8 @@ pub(crate) struct Plan {
     pub routes: BTreeSet<Route>,
 }
 
+/// Tables of uplinks come so far behind those of instances.
+const UPLINK_TABLES: u32 = 0x8000;
 /// The kernel's main table.
 const MAIN: u32 = 254;
 
@@ -116,6 +122,7 @@ pub(crate) fn plan(config: &Config, facts: &Facts) -> Plan {
                     prefix,
                     interface: link.index,
                     connected: false,
+                    gateway: None,
                 });
             }
         }
@@ -125,7 +132,33 @@ pub(crate) fn plan(config: &Config, facts: &Facts) -> Plan {
             bound_instance(&mut plan, config, facts, instance, table, &device);
         }
     }
+    underlay(&mut plan, config, facts);
     plan
+}
+
+/// What is sent from the RLOC of an uplink leaves through that uplink.
+fn underlay(plan: &mut Plan, config: &Config, facts: &Facts) {
+    let interfaces: BTreeSet<u32> = facts.underlay.iter().map(|route| route.interface).collect();
+    let priority = config.data_plane.rule_priority.saturating_add(6);
+    for (number, interface) in (0..).zip(interfaces) {
+        let table = config.data_plane.table.saturating_add(UPLINK_TABLES).saturating_add(number);
+        for address in facts.addresses_of(interface).filter(|a| a.global && a.ip.is_ipv6()) {
+            plan.one(priority, Selector::From(Prefix::host(address.ip)), lookup(table));
+        }
+        let mut seen = BTreeSet::new();
+        // In order of their metrics: of several routes to one prefix the preferred one.
+        for route in facts.underlay.iter().filter(|route| route.interface == interface) {
+            if seen.insert(route.prefix) {
+                plan.routes.insert(Route {
+                    table,
+                    prefix: route.prefix,
+                    interface,
+                    connected: route.gateway.is_none() && route.prefix.length() > 0,
+                    gateway: route.gateway,
+                });
+            }
+        }
+    }
 }
 
 fn bound_instance(
@@ -146,7 +179,13 @@ fn bound_instance(
     for link in instance.interfaces.iter().filter_map(|name| facts.link(name)).filter(|l| l.up) {
         let subnets = facts.addresses_of(link.index).filter(|a| a.global);
         for prefix in subnets.filter_map(Address::subnet) {
-            plan.routes.insert(Route { table, prefix, interface: link.index, connected: true });
+            plan.routes.insert(Route {
+                table,
+                prefix,
+                interface: link.index,
+                connected: true,
+                gateway: None,
+            });
         }
     }
 }

@@ -1,7 +1,8 @@
 //! What follows from links, addresses and routes: uplinks, devices, rules and kernel settings are
 //! brought up to date whenever the kernel tells of a change.
 
-use std::collections::HashSet;
+use std::collections::{BTreeSet, HashSet};
+use std::net::IpAddr;
 
 use weft_fib::Uplink;
 use weft_manage::config::Config;
@@ -25,6 +26,7 @@ impl Router {
         }
         self.restore_devices().await;
         self.find_unrouted().await;
+        self.find_underlay().await;
         let local = uplinks::uplinks(&self.config.uplinks, &self.facts);
         let now = self.clock.now();
         self.engine.uplinks(now, local.clone(), &mut self.actions);
@@ -65,7 +67,9 @@ impl Router {
         let lisp = &self.config.lisp;
         let resolvers = lisp.itr.iter().flat_map(|itr| itr.map_resolvers.iter().copied());
         let servers = lisp.etr.iter().flat_map(|etr| etr.map_servers.iter().map(|s| s.address));
-        let targets: Vec<_> = resolvers.chain(servers).collect();
+        // What is on this router itself needs no way out.
+        let ours = |ip: &IpAddr| self.facts.addresses.iter().any(|address| address.ip == *ip);
+        let targets: Vec<_> = resolvers.chain(servers).filter(|ip| !ours(ip)).collect();
         for uplink in uplinks::uplinks(&self.config.uplinks, &self.facts) {
             let (index, ipv6) = (uplink.interface, uplink.rloc.is_ipv6());
             let subnets: Vec<_> =
@@ -79,6 +83,20 @@ impl Router {
             if asked && !routed {
                 self.facts.unrouted.insert((index, ipv6));
             }
+        }
+    }
+
+    /// Where there are several IPv6 uplinks, each needs its routes in a table of its own.
+    async fn find_underlay(&mut self) {
+        let uplinks = uplinks::uplinks(&self.config.uplinks, &self.facts);
+        let interfaces: BTreeSet<u32> =
+            uplinks.iter().filter(|u| u.rloc.is_ipv6()).map(|u| u.interface).collect();
+        if interfaces.len() < 2 {
+            return;
+        }
+        match self.netlink.underlay(&interfaces).await {
+            Ok(routes) => self.facts.underlay = routes,
+            Err(error) => tracing::error!(%error, "cannot read the routes of the uplinks"),
         }
     }
 
@@ -103,8 +121,8 @@ impl Router {
             }
         }
         if raised && let Ok(facts) = self.netlink.facts().await {
-            let unrouted = std::mem::take(&mut self.facts.unrouted);
-            self.facts = Facts { unrouted, ..facts };
+            let before = std::mem::take(&mut self.facts);
+            self.facts = Facts { unrouted: before.unrouted, underlay: before.underlay, ..facts };
         }
     }
 

@@ -34,7 +34,7 @@ pub(super) fn etr(
     let place = section.place().clone();
     let errors_before = reading.report.errors();
     let s = &mut section;
-    let locator_set = locator_list(s, reading, names);
+    let locator_set = locator_list(s, true, reading, names);
     let report = &mut *reading.report;
     let record_ttl = s.duration("record-ttl", TTL, report).unwrap_or(Duration::from_hours(24));
     let register_interval = s
@@ -117,7 +117,8 @@ fn database(
         if s.take("eid-prefix").is_none() {
             s.missing("eid-prefix", "\"192.168.1.0/24\"", reading.report);
         }
-        let rlocs = locator_list(&mut s, reading, names).or_else(|| locator_set.map(<[_]>::to_vec));
+        let rlocs =
+            locator_list(&mut s, true, reading, names).or_else(|| locator_set.map(<[_]>::to_vec));
         if rlocs.is_none() {
             let message = "this mapping has no locators";
             let help = Some("add locator-set = \"NAME\" here or in [etr]".to_owned());

@@ -140,7 +140,7 @@ pub(super) fn static_mappings(
         if s.take("eid-prefix").is_none() {
             s.missing("eid-prefix", "\"10.99.0.0/16\"", reading.report);
         }
-        let rlocs = locator_list(&mut s, reading, names);
+        let rlocs = locator_list(&mut s, false, reading, names);
         let actions = [
             ("drop", Action::DropNoReason),
             ("native", Action::NativelyForward),
@@ -164,15 +164,17 @@ pub(super) fn static_mappings(
     found
 }
 
-/// `rlocs = [ … ]` or `locator-set = "NAME"`.
+/// `rlocs = [ … ]` or `locator-set = "NAME"`; `ours`: addresses are this router's unless they say
+/// otherwise.
 pub(super) fn locator_list(
     section: &mut Section<'_>,
+    ours: bool,
     reading: &mut Reading<'_>,
     names: &mut UplinkNames,
 ) -> Option<Vec<weft_control::lisp::config::Rloc>> {
     let set = section.take("locator-set");
     if let Some(node) = section.take("rlocs") {
-        return Some(reading.locators.rlocs(node, names, reading.report));
+        return Some(reading.locators.rlocs(node, ours, names, reading.report));
     }
     let node = set?;
     let name = text(node, "locator-set", reading.report)?;

@@ -36,7 +36,7 @@ impl Locators {
             let place = section.place().clone();
             let mut rlocs = Vec::new();
             if let Some(node) = section.take("rlocs") {
-                rlocs = locators.rlocs(node, names, report);
+                rlocs = locators.rlocs(node, true, names, report);
             } else {
                 section.missing("rlocs", "[{ interface = \"eth0\" }]", report);
             }
@@ -46,16 +46,17 @@ impl Locators {
         locators
     }
 
-    /// Reads a list of locators.
+    /// Reads a list of locators; `ours`: an address that does not say is this router's.
     pub(super) fn rlocs(
         &mut self,
         node: &Node,
+        ours: bool,
         names: &mut UplinkNames,
         report: &mut Report,
     ) -> Vec<Rloc> {
         let items = list(node, "rlocs", report);
         let rlocs: Vec<_> =
-            items.iter().filter_map(|item| self.rloc(item, names, report)).collect();
+            items.iter().filter_map(|item| self.rloc(item, ours, names, report)).collect();
         if items.is_empty() {
             report.error(&node.place, "a locator-set needs at least one locator", "this is empty");
         }
@@ -65,7 +66,13 @@ impl Locators {
         rlocs
     }
 
-    fn rloc(&mut self, node: &Node, names: &mut UplinkNames, report: &mut Report) -> Option<Rloc> {
+    fn rloc(
+        &mut self,
+        node: &Node,
+        ours: bool,
+        names: &mut UplinkNames,
+        report: &mut Report,
+    ) -> Option<Rloc> {
         let mut section = Section::new(node, "rlocs", report)?;
         let interface = section.text("interface", report).map(str::to_owned);
         let written = section.take("interface").map(|node| &node.place);
@@ -94,7 +101,7 @@ impl Locators {
             }
             (None, Some(rloc)) => {
                 check_rloc(rloc, &node.place, report);
-                let local = local.unwrap_or(true);
+                let local = local.unwrap_or(ours);
                 if local {
                     let place = UplinkPlace::Address(rloc);
                     self.uplink(place, priority, weight, names, &node.place, report)?;
