@@ -84,7 +84,8 @@ impl Tables {
     }
 
     /// True when a packet with this inner source may come from this outer source, a locator of
-    /// the mapping of the inner source. `None` when that mapping is not known.
+    /// the mapping of the inner source; our own hosts send nothing through the tunnel to us.
+    /// `None` when that mapping is not known.
     pub fn source_matches(
         &self,
         instance: InstanceId,
@@ -93,7 +94,8 @@ impl Tables {
     ) -> Option<bool> {
         match self.route(instance, inner_source)? {
             Route::Encapsulate(id) => Some(self.groups.get(&id)?.contains(outer_source)),
-            Route::Local | Route::Native | Route::Drop(_) | Route::Resolve => None,
+            Route::Local => Some(false),
+            Route::Native | Route::Drop(_) | Route::Resolve => None,
         }
     }
 

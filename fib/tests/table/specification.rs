@@ -183,6 +183,7 @@ fn same_answer(
     let outer = IpAddr::from([192, 0, 2, 1]);
     let expected = match route {
         Route::Encapsulate(id) => reference.contains(id, outer),
+        Route::Local => Some(false),
         _ => None,
     };
     prop_assert_eq!(tables.source_matches(instance, address, outer), expected);
