@@ -20,7 +20,12 @@ const MAY_USE: &[(&str, &[&str])] = &[
     (
         "weft",
         &[
-            "weft-packet", "weft-fib", "weft-control", "weft-data", "weft-manage", "weft-daemon",
+            "weft-packet",
+            "weft-fib",
+            "weft-control",
+            "weft-data",
+            "weft-manage",
+            "weft-daemon",
             "weft-lab",
         ],
     ),
@@ -84,7 +89,15 @@ pub(crate) fn check() -> Result {
     step("formatting");
     run(cargo().args(["fmt", "--all", "--", "--check"]))?;
     step("lints");
-    run(cargo().args(["clippy", "--quiet", "--workspace", "--all-targets", "--", "-D", "warnings"]))?;
+    run(cargo().args([
+        "clippy",
+        "--quiet",
+        "--workspace",
+        "--all-targets",
+        "--",
+        "-D",
+        "warnings",
+    ]))?;
     step("crate dependencies and licences");
     let text = output(cargo().args(["metadata", "--format-version", "1", "--locked"]))?;
     let metadata: Metadata =
