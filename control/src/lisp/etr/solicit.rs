@@ -140,12 +140,18 @@ impl Solicitor {
     }
 }
 
-/// What the next SMR is about: one prefix where there are few, since some receivers look at the
-/// first only; else as many as pass any path. Those said least often come first.
+/// What the next SMR is about. The first names all that changed, as many as pass any path; it is
+/// repeated one by one where there are few, the last first, since some receivers look at the first
+/// record only. Those said least often come first.
 fn next(pending: &mut BTreeMap<EidPrefix, u32>, rloc: IpAddr) -> Vec<EidPrefix> {
     let room = largest_message(rloc.is_ipv6()).saturating_sub(HEADER) / RECORD;
-    let count = if pending.len() <= FEW { 1 } else { room.min(MAX_RECORDS) };
+    let news = pending.values().any(|&left| left == REPEATS);
+    let together = news || pending.len() > FEW;
+    let count = if together { room.min(MAX_RECORDS) } else { 1 };
     let mut order: Vec<_> = pending.iter_mut().collect();
+    if !together {
+        order.reverse();
+    }
     order.sort_by_key(|(_, left)| std::cmp::Reverse(**left));
     let said = order.into_iter().take(count).map(|(&eid, left)| {
         *left = left.saturating_sub(1);
@@ -185,7 +191,7 @@ const SPACING: Duration = Duration::from_secs(3);
 const HOLD: Duration = Duration::from_secs(1);
 /// SMRs about one change.
 const REPEATS: u32 = 3;
-/// Up to so many prefixes are told one by one.
+/// Up to so many prefixes are repeated one by one.
 const FEW: usize = 3;
 /// Octets before the records, at most.
 const HEADER: usize = 12 + 20 + MAX_ITR_RLOCS * 18;

@@ -550,6 +550,21 @@ fn those_that_send_to_us_are_told_of_a_change_after_the_map_server() {
 }
 
 #[test]
+fn all_that_changed_is_told_at_once_and_repeated_one_by_one() {
+    let mut site = Site::new(config(&[MS], &["10.1.0.0/16", "10.2.0.0/16"]));
+    site.acknowledge_all();
+    let peer = ip("198.51.100.77");
+    let pair = Traffic { uplink: UplinkId(1), rloc: peer, sent: 0, received: 5 };
+    site.etr.traffic(site.now, &[pair]);
+    site.uplinks(vec![uplink(1, WAN, false), uplink(2, LTE, true)]);
+    site.acknowledge_all();
+    let (one, two) = ("10.1.0.0/16".to_owned(), "10.2.0.0/16".to_owned());
+    assert_eq!(site.smrs(), [(peer, vec![one.clone(), two.clone()])]);
+    site.pass(6.1);
+    assert_eq!(site.smrs(), [(peer, vec![two]), (peer, vec![one])]);
+}
+
+#[test]
 fn who_was_silent_for_a_minute_is_not_told() {
     let mut site = Site::new(config(&[MS], &["10.1.0.0/16"]));
     site.acknowledge_all();
