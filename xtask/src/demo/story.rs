@@ -7,6 +7,9 @@ use std::time::Duration;
 use super::stage::{Stage, heading, say};
 use crate::run::Result;
 
+/// Solicit-Map-Requests to one RLOC are 3 s apart, and the new split caused one.
+const BETWEEN_CHANGES: Duration = Duration::from_secs(4);
+
 /// The story so far.
 pub(super) struct Story {
     stage: Stage,
@@ -117,6 +120,8 @@ impl Story {
     /// An uplink is unplugged under a ping.
     pub(super) fn carrier_loss(&mut self) -> Result {
         heading("Somebody unplugs the uplink that the ping uses");
+        say("  (after a pause: peers are told of a change every 3 s at most, RFC 9301 \u{a7}6.1)");
+        sleep(BETWEEN_CHANGES);
         let (uplink, outage) = self.outage("down", 300)?;
         self.results.push(("outage, uplink unplugged", outage));
         self.stage.show("xtr1", &["weft", "monitor", "--last", "8", "--past-only", "--changes"])?;
