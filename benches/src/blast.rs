@@ -69,7 +69,7 @@ impl Spread {
         }
         self.state = self.state.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
         // An odd multiplier scatters neighbouring numbers over the /16 without collisions.
-        let host = (self.state >> 8) % self.destinations * 40_503 & 0xffff;
+        let host = ((self.state >> 8) % self.destinations * 40_503) & 0xffff;
         let address = Ipv4Addr::from_bits(base.to_bits() & 0xffff_0000 | host);
         SocketAddr::new(address.into(), self.to.port())
     }
@@ -114,7 +114,7 @@ pub(crate) fn receive(words: &[&str]) -> Result<Value, String> {
         }
     }
     let (since, packets) = counted.unwrap_or((first, 0));
-    let elapsed = (Instant::now() - since).as_secs_f64();
+    let elapsed = since.elapsed().as_secs_f64();
     Ok(json!({ "packets": packets, "per_s": packets as f64 / elapsed.max(1e-9) }))
 }
 

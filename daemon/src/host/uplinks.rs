@@ -82,7 +82,7 @@ mod tests {
             global: !ip.starts_with("fe80"),
         };
         let addresses = ips.iter().map(address).collect();
-        Facts { links: [(3, link)].into(), addresses, unrouted: BTreeSet::new() }
+        Facts { links: [(3, link)].into(), addresses, ..Facts::default() }
     }
 
     fn eth0(ipv6: Option<bool>) -> Vec<config::Uplink> {
