@@ -69,7 +69,6 @@ fn is_unique_local(ip: IpAddr) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use std::collections::BTreeSet;
     use weft_fib::UplinkId;
 
     fn facts(carrier: bool, ips: &[&str]) -> Facts {
