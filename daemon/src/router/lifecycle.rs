@@ -74,6 +74,7 @@ impl Router {
             uplinks_checked: HashSet::new(),
         };
         router.check_sysctls();
+        router.open_ways().await;
         router.links_changed().await;
         router.carry_out();
         let inputs = Inputs { upcalls, links_changed, calls, terminate, interrupt, hangup };

@@ -31,14 +31,28 @@ impl Router {
         let now = self.clock.now();
         self.engine.uplinks(now, local.clone(), &mut self.actions);
         self.carry_out();
-        self.bring_up_devices(&local).await;
-        if let Err(error) = self.netlink.install(&plan(&self.config, &self.facts)).await {
-            tracing::error!(%error, "cannot install rules and routes");
-        }
+        self.install(&local).await;
         if let Some(plane) = &self.plane {
             plane.set_options(data_plane::options(&self.config, &self.facts));
         }
         self.check_new_uplinks();
+    }
+
+    /// Devices, rules and routes stand before anybody hears of us: packets that a registration
+    /// invites would find no way otherwise.
+    pub(super) async fn open_ways(&mut self) {
+        if let Ok(facts) = self.netlink.facts().await {
+            self.facts = facts;
+        }
+        let local = uplinks::uplinks(&self.config.uplinks, &self.facts);
+        self.install(&local).await;
+    }
+
+    async fn install(&mut self, local: &[Uplink]) {
+        self.bring_up_devices(local).await;
+        if let Err(error) = self.netlink.install(&plan(&self.config, &self.facts)).await {
+            tracing::error!(%error, "cannot install rules and routes");
+        }
     }
 
     /// Makes devices again that somebody removed or renamed.
