@@ -259,9 +259,11 @@ fn set_path_mtu_discovery(senders: &Senders, on: bool) -> Result<(), Error> {
         .map_err(|source| Error::System { what: "cannot set path MTU discovery", source })
 }
 
-/// One queue a CPU; more than four are not known to help.
+/// One queue for two CPUs: the hosts' side and the control plane want the other, and fewer workers
+/// make larger batches. More than four are not known to help.
 fn default_queues() -> usize {
-    thread::available_parallelism().map_or(1, usize::from).min(MOST_QUEUES)
+    let processors = thread::available_parallelism().map_or(1, usize::from);
+    (processors / 2).clamp(1, MOST_QUEUES)
 }
 
 const MOST_QUEUES: usize = 4;

@@ -10,7 +10,8 @@ use crate::pipeline::{Dscp, MssClamp, SourceCheck, Ttl};
 /// How the plane behaves; see [`Tun::set_options`](super::Tun::set_options).
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Options {
-    /// Device queues, each served by one thread; `None` = one a CPU, at most four. Fixed at start.
+    /// Device queues, each served by one thread; `None` = one for two
+    /// CPUs, at most four. Fixed at start.
     pub queues: Option<usize>,
     /// UDP source ports per family that flows are spread over (RFC 9300 §5.3). Fixed at start.
     pub source_ports: usize,
