@@ -162,8 +162,6 @@ pub fn show(event: &Event, name: &dyn Fn(UplinkId) -> String) -> Shown {
                 .with("what", what)
                 .with_some("by", by.as_ref())
         }
-        #[allow(unreachable_patterns, reason = "events may grow before they are shown well")]
-        other => shown("event", "·", Weight::Change, format!("{other:?}")),
     }
 }
 
