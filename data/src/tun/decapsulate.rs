@@ -1,6 +1,5 @@
 //! From the underlay to a device: what a worker does with encapsulated packets.
 
-use std::io::IoSlice;
 use std::net::IpAddr;
 
 use std::ops::Range;
@@ -11,8 +10,7 @@ use weft_packet::addr::InstanceId;
 use weft_packet::ip::{self, Header};
 
 use super::device::Queue;
-use super::offload::{LONGEST_HEADERS, SuperPacket, VirtioHeader};
-use super::socket::Datagram;
+use super::socket::{Datagram, MESSAGES};
 use super::worker::Worker;
 use crate::pipeline::{self, MssClamp, data_header};
 
@@ -34,9 +32,11 @@ impl Worker {
         let socket = &mut self.receivers[receiver];
         let port = socket.port;
         match self.inbox.receive(socket) {
-            Ok((_, 0)) => {}
-            Ok((_, lost)) => {
-                self.ledger.counters.dropped(DropReason::ReceiveOverflow, lost.into());
+            Ok((messages, lost)) => {
+                self.pace.took(messages, messages < MESSAGES);
+                if lost > 0 {
+                    self.ledger.counters.dropped(DropReason::ReceiveOverflow, lost.into());
+                }
             }
             Err(Errno::EAGAIN | Errno::EINTR) => return,
             Err(error) => {
@@ -144,20 +144,20 @@ impl Worker {
 
     /// Writes what was accepted to the devices.
     fn deliver(&mut self) {
-        for packet in self.coalescer.super_packets() {
-            let Some(queue) = self.devices.queue(packet.device) else { continue };
-            self.ledger.counters.deliveries.add(1);
-            if write(&self.inbox.octets, packet, |pieces| queue.write(pieces)).is_ok() {
-                let (packets, bytes) = (packet.packets(), packet.bytes());
-                self.ledger.counters.decapsulated.add(packet.ipv6, packets, bytes);
+        let Self { delivery, coalescer, inbox, devices, ledger, now, .. } = self;
+        let octets = &inbox.octets;
+        delivery.write(octets, coalescer.super_packets(), devices, |packet, result| {
+            ledger.counters.deliveries.add(1);
+            let packets = packet.packets();
+            if result.is_ok() {
+                ledger.counters.decapsulated.add(packet.ipv6, packets, packet.bytes());
             } else {
-                let instance = self.devices.instance(packet.device).unwrap_or_default();
-                let first = &self.inbox.octets[packet.first()];
-                let reason = DropReason::DeliverFailed;
-                self.ledger.drop(reason, instance, first, packet.packets(), self.now);
+                let instance = devices.instance(packet.device).unwrap_or_default();
+                let first = &octets[packet.first()];
+                ledger.drop(DropReason::DeliverFailed, instance, first, packets, *now);
             }
-        }
-        self.coalescer.clear();
+        });
+        coalescer.clear();
     }
 }
 
@@ -191,23 +191,6 @@ fn mss_limit(
         _ => u16::MAX,
     };
     clamp.limit(mtu, header.is_ipv6())
-}
-
-/// Gives a packet or super-packet to `write` in pieces, its virtio header first.
-fn write<T>(
-    octets: &[u8],
-    packet: &SuperPacket,
-    write: impl FnOnce(&[IoSlice<'_>]) -> nix::Result<T>,
-) -> nix::Result<T> {
-    let mut headers = [0; LONGEST_HEADERS];
-    let Some((virtio, headers)) = packet.headers(octets, &mut headers) else {
-        let virtio = VirtioHeader::default().to_bytes();
-        return write(&[IoSlice::new(&virtio), IoSlice::new(&octets[packet.first()])]);
-    };
-    let virtio = virtio.to_bytes();
-    let mut pieces = vec![IoSlice::new(&virtio), IoSlice::new(headers)];
-    pieces.extend(packet.payload().map(|range| IoSlice::new(&octets[range])));
-    write(&pieces)
 }
 
 #[cfg(test)]

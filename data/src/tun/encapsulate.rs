@@ -33,18 +33,23 @@ impl Worker {
     pub(super) fn serve_device(&mut self, reader: &Reader, device: usize) -> bool {
         let Some(instance) = self.devices.instance(device) else { return true };
         let Some(tables) = reader.enter() else { return true };
-        let mut alive = true;
+        let (mut alive, mut drained, mut taken) = (true, false, 0);
         for _ in 0..BATCH {
             let Some(queue) = self.devices.queue(device) else { break };
             let Some(room) = self.outbox.vacant() else { break };
-            match queue.read(room) {
+            let read = queue.read(room);
+            taken += usize::from(read.is_ok());
+            match read {
                 Ok(length) => match self.outbox.keep(length) {
                     Some((virtio, span)) => {
                         self.forward(&tables, Packet { instance, device, virtio, span });
                     }
                     None => self.ledger.drop(DropReason::Malformed, instance, &[], 1, self.now),
                 },
-                Err(Errno::EAGAIN | Errno::EINTR) => break,
+                Err(Errno::EAGAIN | Errno::EINTR) => {
+                    drained = true;
+                    break;
+                }
                 Err(error) => {
                     tracing::warn!(%instance, %error, "TUN device cannot be read");
                     alive = false;
@@ -53,6 +58,7 @@ impl Worker {
             }
         }
         drop(tables);
+        self.pace.took(taken, drained);
         self.send();
         alive
     }

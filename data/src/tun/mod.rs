@@ -8,6 +8,7 @@
 
 mod counters;
 mod decapsulate;
+mod delivery;
 mod device;
 mod encapsulate;
 mod hold;
@@ -18,6 +19,7 @@ mod mailbox;
 mod offload;
 mod options;
 mod outbox;
+mod pace;
 mod samples;
 mod socket;
 mod upcall;

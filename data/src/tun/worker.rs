@@ -7,14 +7,17 @@ use std::collections::HashMap;
 use std::net::IpAddr;
 use std::os::fd::AsFd;
 use std::sync::Arc;
+use std::thread;
 use std::time::{Duration, Instant};
 
 use nix::errno::Errno;
 use nix::sys::epoll::{Epoll, EpollEvent, EpollFlags, EpollTimeout};
+use nix::sys::prctl;
 use weft_fib::Reader;
 use weft_packet::addr::{EidPrefix, InstanceId};
 
 use super::counters::WorkerCounters;
+use super::delivery::Delivery;
 use super::device::{Devices, Queue};
 use super::hold::{Eid, Hold};
 use super::icmp::Icmp;
@@ -24,6 +27,7 @@ use super::mailbox::{Command, Mailbox};
 use super::offload::Coalescer;
 use super::options::{HoldLimits, Options};
 use super::outbox::Outbox;
+use super::pace::Pace;
 use super::samples::Samples;
 use super::socket::{Inbox, PathMtu, Receiver, Senders};
 use super::upcall::{Upcall, Upcalls};
@@ -58,8 +62,10 @@ pub(super) struct Worker {
     pub(super) outbox: Outbox,
     pub(super) inbox: Inbox,
     pub(super) coalescer: Coalescer,
+    pub(super) delivery: Delivery,
     pub(super) hold: Hold,
     pub(super) icmp: Icmp,
+    pub(super) pace: Pace,
     punts: Limiter,
     /// Path MTUs the control plane was told of, and when.
     reported: HashMap<IpAddr, (u16, Instant)>,
@@ -85,8 +91,10 @@ impl Parts {
             outbox: Outbox::default(),
             inbox: Inbox::default(),
             coalescer: Coalescer::default(),
+            delivery: Delivery::new(),
             hold: Hold::default(),
             icmp: Icmp::new(self.options.clone(), rate(self.options.icmp_rate), self.counters, now),
+            pace: Pace::new(now),
             punts: Limiter::new(rate(self.options.punt_rate), now),
             options: self.options,
             reported: HashMap::new(),
@@ -104,6 +112,9 @@ impl Parts {
 impl Worker {
     fn work(&mut self, reader: &Reader) {
         let mut events = [EpollEvent::empty(); 64];
+        if let Err(error) = prctl::set_timerslack(TIMER_SLACK) {
+            tracing::debug!(%error, "rests between batches may be longer than meant");
+        }
         loop {
             let timeout = self.timeout();
             let count = match self.poll.wait(&mut events, timeout) {
@@ -132,6 +143,9 @@ impl Worker {
                 }
             }
             self.tend_hold();
+            if let Some(rest) = self.pace.end_round(self.now) {
+                thread::sleep(rest);
+            }
         }
     }
 
@@ -313,6 +327,8 @@ fn clock() -> Instant {
     Instant::now()
 }
 
+/// How late the kernel may end a rest, in nanoseconds.
+const TIMER_SLACK: u64 = 5_000;
 /// How soon a question the control plane had no time for is asked again.
 const ASK_AGAIN: Duration = Duration::from_millis(10);
 /// How soon a path MTU is reported again that packets still meet.

@@ -50,6 +50,12 @@ impl Sum {
         Self(add_around(sum, u64::from_ne_bytes(last)))
     }
 
+    /// The sum without `bytes`, which were added before: an even number of them, at an even place
+    /// of the packet.
+    pub fn without<const N: usize>(self, bytes: [u8; N]) -> Self {
+        self.with(&bytes.map(|byte| !byte))
+    }
+
     /// The 16-bit sum, not complemented: what a partial checksum holds.
     pub fn folded(self) -> u16 {
         let sum = (self.0 & 0xffff_ffff) + (self.0 >> 32);
@@ -132,6 +138,17 @@ mod tests {
         for length in 0..200 {
             let bytes = vec![0xff; length];
             assert!(same(Sum::ZERO.with(&bytes).folded(), by_definition(&bytes)), "{length}");
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn what_was_added_can_be_taken_away(
+            kept in prop::collection::vec(any::<u16>(), 1..40), gone: [u8; 4],
+        ) {
+            let kept: Vec<u8> = kept.into_iter().flat_map(u16::to_be_bytes).collect();
+            let sum = Sum::ZERO.with(&kept);
+            prop_assert!(same(sum.with(&gone).without(gone).folded(), sum.folded()));
         }
     }
 

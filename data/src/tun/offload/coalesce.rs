@@ -199,11 +199,13 @@ impl SuperPacket {
             flow.closed = true;
             return false;
         }
-        flow.verified = flow.verified || checksums_are_right(first, flow.tcp);
-        if !flow.verified || !checksums_are_right(packet, flow.tcp) {
+        let right = |packet| checksums_are_right(packet, header, flow.tcp);
+        let verified = flow.verified || right(first);
+        if !verified || !right(packet) {
             flow.closed = true;
             return false;
         }
+        flow.verified = true;
         flow.next = flow.next.wrapping_add(new.size as u32);
         flow.pushed = new.pushed;
         flow.closed = new.closed || new.size < flow.size;
@@ -286,15 +288,13 @@ impl Flow {
     }
 }
 
-/// A packet that joins loses its checksums, so they must have been right.
-fn checksums_are_right(packet: &[u8], tcp: bool) -> bool {
-    let Ok(header) = Header::read(packet) else { return false };
+/// A packet that joins loses its checksums, so they must have been right. `header` is of a packet
+/// of the same flow.
+fn checksums_are_right(packet: &[u8], header: &Header, tcp: bool) -> bool {
+    let (ip, upper) = packet.split_at(header.transport);
     let protocol = if tcp { protocol::TCP } else { protocol::UDP };
-    let length = packet.len() - header.transport;
-    (header.is_ipv6() || Sum::ZERO.with(&packet[..header.transport]).is_right())
-        && Sum::pseudo_header(header.source, header.destination, protocol, length)
-            .with(&packet[header.transport..])
-            .is_right()
+    let pseudo = Sum::pseudo_header(header.source, header.destination, protocol, upper.len());
+    (header.is_ipv6() || Sum::ZERO.with(ip).is_right()) && pseudo.with(upper).is_right()
 }
 
 /// The newest super-packet of each flow, by flow hash. Flows that collide close each other's,

@@ -4,7 +4,7 @@
 
 use std::ops::Range;
 
-use weft_packet::ip::checksum::{Sum, set_ipv4};
+use weft_packet::ip::checksum::Sum;
 use weft_packet::ip::{Header, length_field};
 
 use super::virtio::{Segmentation, Transport};
@@ -18,8 +18,12 @@ pub(in crate::tun) struct Segments<'a> {
     size: usize,
     tcp: bool,
     ipv6: bool,
-    /// Of the pseudo header without its length.
-    pseudo: Sum,
+    /// Of the IPv4 header without what differs between packets: length, identification and the
+    /// checksum itself.
+    ip_sum: Sum,
+    /// Of the pseudo header and the transport header without what differs: lengths, TCP's
+    /// sequence number and flags, and the checksum itself.
+    upper_sum: Sum,
 }
 
 impl<'a> Segments<'a> {
@@ -48,6 +52,8 @@ impl<'a> Segments<'a> {
         {
             return None;
         }
+        let (ip, upper) = (&packet[..header.transport], &upper[..upper_length]);
+        let pseudo = Sum::pseudo_header(header.source, header.destination, protocol, 0);
         Some(Self {
             packet,
             transport: header.transport,
@@ -55,7 +61,17 @@ impl<'a> Segments<'a> {
             size,
             tcp,
             ipv6,
-            pseudo: Sum::pseudo_header(header.source, header.destination, protocol, 0),
+            ip_sum: Sum::ZERO
+                .with(ip)
+                .without(word(ip, 2))
+                .without(word(ip, 4))
+                .without(word(ip, 10)),
+            upper_sum: if tcp {
+                let sum = pseudo.with(upper).without(word(upper, 4)).without(word(upper, 6));
+                sum.without(word(upper, 12)).without(word(upper, TCP_CHECKSUM))
+            } else {
+                pseudo.with(upper).without(word(upper, 4)).without(word(upper, UDP_CHECKSUM))
+            },
         })
     }
 
@@ -88,18 +104,15 @@ impl<'a> Segments<'a> {
         let (ip, upper) = out[at..].split_at_mut(self.transport);
         let upper_length = upper.len() + range.len();
         self.finish_ip(ip, n, upper_length);
-        let field = if self.tcp {
-            self.finish_tcp(upper, n, range.end == self.packet.len());
-            TCP_CHECKSUM
+        let last = range.end == self.packet.len();
+        let payload = self.upper_sum.with_length(upper_length).with(&self.packet[range]);
+        if self.tcp {
+            finish_tcp(upper, n, n * self.size, last, payload);
         } else {
-            upper[4..6].copy_from_slice(&length_field(upper_length));
-            UDP_CHECKSUM
-        };
-        upper[field..field + 2].fill(0);
-        let sum = self.pseudo.with_length(upper_length);
-        let sum = sum.with(upper).with(&self.packet[range]);
-        let checksum = if self.tcp { sum.checksum() } else { sum.udp_checksum() };
-        upper[field..field + 2].copy_from_slice(&checksum.to_be_bytes());
+            let length = length_field(upper_length);
+            upper[4..6].copy_from_slice(&length);
+            set(upper, UDP_CHECKSUM, payload.with(&length).udp_checksum());
+        }
     }
 
     fn finish_ip(&self, ip: &mut [u8], n: usize, upper_length: usize) {
@@ -107,25 +120,37 @@ impl<'a> Segments<'a> {
             let length = length_field(ip.len() - 40 + upper_length);
             ip[4..6].copy_from_slice(&length);
         } else {
-            let identification = u16::from_be_bytes([ip[4], ip[5]]).wrapping_add(n as u16);
             let length = length_field(ip.len() + upper_length);
+            let identification = u16::from_be_bytes(word(ip, 4)).wrapping_add(n as u16);
             ip[2..4].copy_from_slice(&length);
-            ip[4..6].copy_from_slice(&identification.to_be_bytes());
-            set_ipv4(ip);
+            set(ip, 4, identification);
+            set(ip, 10, self.ip_sum.with(&ip[2..6]).checksum());
         }
     }
+}
 
-    fn finish_tcp(&self, tcp: &mut [u8], n: usize, last: bool) {
-        let sequence = u32::from_be_bytes([tcp[4], tcp[5], tcp[6], tcp[7]]);
-        let sequence = sequence.wrapping_add((n * self.size) as u32);
-        tcp[4..8].copy_from_slice(&sequence.to_be_bytes());
-        if !last {
-            tcp[13] &= !(FIN | PSH);
-        }
-        if n > 0 {
-            tcp[13] &= !CWR;
-        }
+/// Writes what is particular to packet `n`, `offset` octets of payload into the super-packet.
+fn finish_tcp(tcp: &mut [u8], n: usize, offset: usize, last: bool, sum: Sum) {
+    let sequence = u32::from_be_bytes([tcp[4], tcp[5], tcp[6], tcp[7]]);
+    let sequence = sequence.wrapping_add(offset as u32);
+    tcp[4..8].copy_from_slice(&sequence.to_be_bytes());
+    if !last {
+        tcp[13] &= !(FIN | PSH);
     }
+    if n > 0 {
+        tcp[13] &= !CWR;
+    }
+    let sum = sum.with(&tcp[4..8]).with(&tcp[12..14]);
+    set(tcp, TCP_CHECKSUM, sum.checksum());
+}
+
+/// The 16-bit word at `at`, as its octets.
+fn word(octets: &[u8], at: usize) -> [u8; 2] {
+    [octets[at], octets[at + 1]]
+}
+
+fn set(octets: &mut [u8], at: usize, value: u16) {
+    octets[at..at + 2].copy_from_slice(&value.to_be_bytes());
 }
 
 const TCP: u8 = weft_packet::ip::protocol::TCP;

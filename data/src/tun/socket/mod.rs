@@ -9,5 +9,5 @@ mod send;
 
 pub(super) use errors::PathMtu;
 pub(super) use open::{Receiver, Senders};
-pub(super) use receive::{Datagram, Inbox};
+pub(super) use receive::{Datagram, Inbox, MESSAGES};
 pub(super) use send::{Batch, Envelope};
