@@ -5,6 +5,7 @@
 //! whole, but two counts read together may be of slightly different moments.
 
 use std::net::IpAddr;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
 use crate::UplinkId;
@@ -33,27 +34,30 @@ pub struct PairCount {
     pub received: u64,
 }
 
-/// The counter behind [`UsageCount`].
+/// Counts what an entry carries: what is behind [`UsageCount`].
 #[derive(Debug, Default)]
-pub(crate) struct Usage {
+pub struct Usage {
     packets: AtomicU64,
     bytes: AtomicU64,
 }
 
 impl Usage {
-    pub(crate) fn add(&self, packets: u64, bytes: u64) {
+    /// Adds packets and the octets of them.
+    pub fn add(&self, packets: u64, bytes: u64) {
         self.packets.fetch_add(packets, Relaxed);
         self.bytes.fetch_add(bytes, Relaxed);
     }
 
-    pub(crate) fn count(&self) -> UsageCount {
+    /// What was added so far.
+    pub fn count(&self) -> UsageCount {
         UsageCount { packets: self.packets.load(Relaxed), bytes: self.bytes.load(Relaxed) }
     }
 }
 
-/// The counter behind [`PairCount`]. The remote locator is known to its holder.
+/// Counts what goes between a local uplink and a remote locator: what is behind [`PairCount`].
+/// The remote locator is known to its holder.
 #[derive(Debug)]
-pub(crate) struct Pair {
+pub struct Pair {
     pub(crate) uplink: UplinkId,
     pub(crate) sent: AtomicU64,
     pub(crate) received: AtomicU64,
@@ -64,11 +68,13 @@ impl Pair {
         Self { uplink, sent: AtomicU64::new(0), received: AtomicU64::new(0) }
     }
 
-    pub(crate) fn send(&self, packets: u64) {
+    /// Adds packets encapsulated to the locator.
+    pub fn send(&self, packets: u64) {
         self.sent.fetch_add(packets, Relaxed);
     }
 
-    pub(crate) fn receive(&self, packets: u64) {
+    /// Adds packets that came from it.
+    pub fn receive(&self, packets: u64) {
         self.received.fetch_add(packets, Relaxed);
     }
 
@@ -83,4 +89,13 @@ impl Pair {
             received,
         })
     }
+}
+
+/// One of our addresses, and the counter of what goes between it and a remote locator.
+#[derive(Clone, Debug)]
+pub struct Peer {
+    /// The address.
+    pub local: IpAddr,
+    /// The counter.
+    pub pair: Arc<Pair>,
 }

@@ -12,10 +12,10 @@ use crate::counters::Pair;
 use crate::group::UplinkSlots;
 use crate::publish::Publisher;
 use crate::sources::{Outcome, Sources};
-use crate::tables::Operation;
 use crate::underlay::Underlay;
 use crate::{
-    Change, Group, GroupId, PairCount, Path, Reader, Route, Source, Uplink, UsageCount, Verdict,
+    Change, Group, GroupId, PairCount, Path, Reader, Route, Source, Update, Uplink, UsageCount,
+    Verdict,
 };
 
 /// The forwarding table with one owner: every source's word, groups, locators and uplinks.
@@ -108,9 +108,9 @@ impl Fib {
         for rloc in std::mem::take(&mut self.stale_peers) {
             let peers = self.underlay.peers(rloc);
             self.publisher.add(if peers.is_empty() {
-                Operation::ClearPeers(rloc)
+                Update::PeersGone(rloc)
             } else {
-                Operation::SetPeers(rloc, peers.into())
+                Update::Peers(rloc, peers.into())
             });
         }
         let mut shared = UplinkSlots::default();
@@ -121,9 +121,33 @@ impl Fib {
                 known.unwrap_or_else(|| Arc::new(Pair::new(uplink)))
             };
             let group = Group::compile(paths, View::of(&self.underlay), counter, &mut shared);
-            self.publisher.add(Operation::SetGroup(id, Arc::new(group)));
+            self.publisher.add(Update::Group(id, Arc::new(group)));
         }
         self.publisher.publish();
+    }
+
+    /// Records from now on what is published, for [`Fib::take_updates`], after publishing what was
+    /// applied before. Whoever watches takes after each publication; what is left waiting is
+    /// kept within twice the number of things that changed.
+    pub fn watch(&mut self) {
+        self.publish();
+        self.publisher.watch(true);
+    }
+
+    /// Ends [`Fib::watch`]. Updates not taken are dropped.
+    pub fn unwatch(&mut self) {
+        self.publisher.watch(false);
+    }
+
+    /// What was published since the last call, in order; nothing while nobody watches.
+    pub fn take_updates(&mut self) -> Vec<Update> {
+        self.publisher.take_updates()
+    }
+
+    /// All that is published, as the updates that lead there from empty tables. Updates that wait
+    /// to be taken are included, and change nothing when they are carried out once more.
+    pub fn snapshot_updates(&self) -> Vec<Update> {
+        self.publisher.enter().map(|tables| tables.updates()).unwrap_or_default()
     }
 
     /// How much the entry of exactly this prefix carried since the prefix got one, whichever
@@ -186,9 +210,9 @@ impl Fib {
         match outcome {
             Outcome::Same => {}
             Outcome::Now(route, usage) => {
-                self.publisher.add(Operation::SetRoute { eid, route, usage });
+                self.publisher.add(Update::Route { eid, route, usage });
             }
-            Outcome::Gone => self.publisher.add(Operation::ClearRoute(eid)),
+            Outcome::Gone => self.publisher.add(Update::RouteGone(eid)),
         }
     }
 
@@ -212,7 +236,7 @@ impl Fib {
         let Some(old) = self.groups.remove(&id) else { return };
         self.leave(id, &old);
         self.stale_groups.remove(&id);
-        self.publisher.add(Operation::ClearGroup(id));
+        self.publisher.add(Update::GroupGone(id));
     }
 
     /// Takes a group off the locators it used to contain and does not now.

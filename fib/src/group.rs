@@ -24,7 +24,7 @@ pub struct Group {
 
 /// A locator that carries packets: one hop for each uplink it is reached through.
 #[derive(Debug)]
-struct Way {
+pub struct Way {
     hops: Box<[Hop]>,
     /// Shares flow hashes among `hops`.
     slots: Arc<Slots>,
@@ -83,6 +83,18 @@ impl Group {
         })
     }
 
+    /// The locators that carry packets, for a plane that makes its own table of them. A flow
+    /// takes the one its slot names.
+    pub fn ways(&self) -> &[Way] {
+        &self.ways
+    }
+
+    /// For each slot the number of a way: 512 slots, a single one, or none where there is no way.
+    /// The first 16 bits of a flow's mixed hash choose the slot.
+    pub fn slots(&self) -> &[u8] {
+        self.slots.members()
+    }
+
     /// True when `rloc` is a locator of the group, whether it carries packets or not.
     pub fn contains(&self, rloc: IpAddr) -> bool {
         self.rlocs.binary_search(&rloc).is_ok()
@@ -115,7 +127,24 @@ impl Group {
     }
 }
 
+impl Way {
+    /// One hop for each uplink.
+    pub fn hops(&self) -> &[Hop] {
+        &self.hops
+    }
+
+    /// For each slot the number of a hop, as [`Group::slots`], chosen by the next 16 bits.
+    pub fn slots(&self) -> &[u8] {
+        self.slots.members()
+    }
+}
+
 impl Hop {
+    /// What counts packets sent this way.
+    pub fn pair(&self) -> &Arc<Pair> {
+        &self.pair
+    }
+
     /// Counts packets sent this way.
     pub fn count(&self, packets: u64) {
         self.pair.send(packets);

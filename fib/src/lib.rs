@@ -4,7 +4,8 @@
 //! lets the best one win, compiles path groups into slot tables, and publishes the result to
 //! any number of [`Reader`]s, which never wait. *What to match* (a prefix in an instance) is kept
 //! apart from *how to forward* (a path group shared by many prefixes), so a locator that fails
-//! changes one group and not a hundred thousand prefixes.
+//! changes one group and not a hundred thousand prefixes. A data plane that keeps its own copy
+//! of the tables, in the kernel say, is told each [`Update`] instead.
 
 mod change;
 mod choice;
@@ -20,16 +21,18 @@ mod slots;
 mod sources;
 mod tables;
 mod underlay;
+mod update;
 
 pub use change::{
     Change, Encapsulation, GroupId, LocatorState, Path, Route, Source, Uplink, UplinkId,
 };
 pub use choice::{Failure, Verdict};
-pub use counters::{PairCount, UsageCount};
+pub use counters::{Pair, PairCount, Peer, Usage, UsageCount};
 pub use explain::{Decision, Explanation, Step};
 pub use fib::{Fib, PathInfo, RouteInfo};
-pub use group::{Group, Hop};
+pub use group::{Group, Hop, Way};
 pub use lpm::Lpm;
 pub use publish::{Reader, Snapshot};
 pub use reason::DropReason;
 pub use tables::{Forwarding, Lookup, Tables};
+pub use update::Update;

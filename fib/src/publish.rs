@@ -6,7 +6,8 @@ use std::ops::Deref;
 
 use left_right::{Absorb, ReadGuard, ReadHandle, WriteHandle};
 
-use crate::tables::{Operation, Tables};
+use crate::tables::Tables;
+use crate::update::{Record, Update};
 
 /// A data plane's access to the published tables. Each thread clones its own.
 #[derive(Clone)]
@@ -34,19 +35,24 @@ impl Deref for Snapshot<'_> {
 
 /// The writing end.
 pub(crate) struct Publisher {
-    handle: WriteHandle<Tables, Operation>,
+    handle: WriteHandle<Tables, Update>,
     pending: bool,
+    /// For whoever watches, if anybody does.
+    record: Option<Record>,
 }
 
 impl Publisher {
     pub(crate) fn new() -> (Self, Reader) {
         let (handle, reader) = left_right::new();
-        (Self { handle, pending: false }, Reader(reader))
+        (Self { handle, pending: false, record: None }, Reader(reader))
     }
 
     /// Adds a change to the batch.
-    pub(crate) fn add(&mut self, operation: Operation) {
-        self.handle.append(operation);
+    pub(crate) fn add(&mut self, update: Update) {
+        if let Some(record) = &mut self.record {
+            record.add(update.clone());
+        }
+        self.handle.append(update);
         self.pending = true;
     }
 
@@ -55,7 +61,20 @@ impl Publisher {
     pub(crate) fn publish(&mut self) {
         if std::mem::take(&mut self.pending) {
             self.handle.publish();
+            if let Some(record) = &mut self.record {
+                record.publish();
+            }
         }
+    }
+
+    /// Switches the recording of updates on or off; what waits is kept or dropped.
+    pub(crate) fn watch(&mut self, on: bool) {
+        self.record = on.then(|| self.record.take().unwrap_or_default());
+    }
+
+    /// The updates published since they were last taken.
+    pub(crate) fn take_updates(&mut self) -> Vec<Update> {
+        self.record.as_mut().map(Record::take).unwrap_or_default()
     }
 
     /// The tables as they are published now.
@@ -64,13 +83,13 @@ impl Publisher {
     }
 }
 
-impl Absorb<Operation> for Tables {
-    fn absorb_first(&mut self, operation: &mut Operation, _: &Self) {
-        self.apply(operation.clone());
+impl Absorb<Update> for Tables {
+    fn absorb_first(&mut self, update: &mut Update, _: &Self) {
+        self.apply(update.clone());
     }
 
-    fn absorb_second(&mut self, operation: Operation, _: &Self) {
-        self.apply(operation);
+    fn absorb_second(&mut self, update: Update, _: &Self) {
+        self.apply(update);
     }
 
     fn sync_with(&mut self, first: &Self) {

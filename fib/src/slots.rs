@@ -61,6 +61,11 @@ impl Slots {
         (self.0.get(slot).copied().map_or(0, usize::from), slot)
     }
 
+    /// The member number of each slot.
+    pub(crate) fn members(&self) -> &[u8] {
+        &self.0
+    }
+
     /// How many slots there are.
     pub(crate) fn len(&self) -> usize {
         self.0.len()

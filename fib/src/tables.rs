@@ -7,8 +7,8 @@ use std::sync::Arc;
 use foldhash::fast::RandomState;
 use weft_packet::addr::{EidPrefix, InstanceId, Prefix};
 
-use crate::counters::{Pair, Usage};
-use crate::{DropReason, Group, GroupId, Lpm, Route};
+use crate::counters::{Peer, Usage};
+use crate::{DropReason, Group, GroupId, Lpm, Route, Update};
 
 /// The published tables: one longest-prefix match for each instance, and the path groups their
 /// entries point to.
@@ -24,13 +24,6 @@ pub struct Tables {
 struct Entry {
     route: Route,
     usage: Arc<Usage>,
-}
-
-/// One of our addresses and the counter of what goes between it and a remote locator.
-#[derive(Clone, Debug)]
-pub(crate) struct Peer {
-    pub(crate) local: IpAddr,
-    pub(crate) pair: Arc<Pair>,
 }
 
 /// What to do with a packet, and the entry that says so.
@@ -127,14 +120,28 @@ impl Tables {
         }
     }
 
-    /// Carries out one change.
-    pub(crate) fn apply(&mut self, operation: Operation) {
-        match operation {
-            Operation::SetRoute { eid, route, usage } => {
+    /// Everything there is, in an order in which nothing names what comes later.
+    pub(crate) fn updates(&self) -> Vec<Update> {
+        let peers = self.peers.iter().map(|(rloc, peers)| Update::Peers(*rloc, peers.clone()));
+        let groups = self.groups.iter().map(|(id, group)| Update::Group(*id, group.clone()));
+        let routes = self.instances.iter().flat_map(|(&instance, entries)| {
+            entries.iter().map(move |(prefix, entry)| Update::Route {
+                eid: EidPrefix::new(instance, prefix),
+                route: entry.route,
+                usage: entry.usage.clone(),
+            })
+        });
+        peers.chain(groups).chain(routes).collect()
+    }
+
+    /// Carries out one change, once on each of the two copies.
+    pub(crate) fn apply(&mut self, update: Update) {
+        match update {
+            Update::Route { eid, route, usage } => {
                 let entries = self.instances.entry(eid.instance).or_default();
                 entries.set(eid.prefix, Entry { route, usage });
             }
-            Operation::ClearRoute(eid) => {
+            Update::RouteGone(eid) => {
                 if let Some(entries) = self.instances.get_mut(&eid.instance) {
                     entries.clear(eid.prefix);
                     if entries.is_empty() {
@@ -142,16 +149,16 @@ impl Tables {
                     }
                 }
             }
-            Operation::SetGroup(id, group) => {
+            Update::Group(id, group) => {
                 self.groups.insert(id, group);
             }
-            Operation::ClearGroup(id) => {
+            Update::GroupGone(id) => {
                 self.groups.remove(&id);
             }
-            Operation::SetPeers(rloc, peers) => {
+            Update::Peers(rloc, peers) => {
                 self.peers.insert(rloc, peers);
             }
-            Operation::ClearPeers(rloc) => {
+            Update::PeersGone(rloc) => {
                 self.peers.remove(&rloc);
             }
         }
@@ -170,15 +177,4 @@ impl Lookup<'_> {
         let prefix = if destination.is_ipv6() { Prefix::ALL_V6 } else { Prefix::ALL_V4 };
         Self { prefix, forwarding: Forwarding::Drop(reason), usage: None }
     }
-}
-
-/// A change to the published tables, carried out once on each of their two copies.
-#[derive(Clone)]
-pub(crate) enum Operation {
-    SetRoute { eid: EidPrefix, route: Route, usage: Arc<Usage> },
-    ClearRoute(EidPrefix),
-    SetGroup(GroupId, Arc<Group>),
-    ClearGroup(GroupId),
-    SetPeers(IpAddr, Arc<[Peer]>),
-    ClearPeers(IpAddr),
 }

@@ -7,8 +7,7 @@ use std::sync::Arc;
 
 use foldhash::fast::RandomState;
 
-use crate::counters::{Pair, PairCount};
-use crate::tables::Peer;
+use crate::counters::{Pair, PairCount, Peer};
 use crate::{GroupId, LocatorState, Uplink, UplinkId};
 
 /// Everything known of the underlay.

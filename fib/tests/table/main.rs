@@ -6,6 +6,7 @@ mod explanation;
 mod groups;
 mod publication;
 mod specification;
+mod updates;
 
 use std::net::IpAddr;
 

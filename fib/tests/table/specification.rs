@@ -12,6 +12,8 @@ use weft_fib::{
 };
 use weft_packet::addr::{EidPrefix, InstanceId, Prefix};
 
+use crate::updates::Mirror;
+
 /// Few enough addresses that prefixes often nest and collide.
 fn some_eid_address() -> impl Strategy<Value = IpAddr> {
     let bits = prop_oneof![Just(0u8), Just(1), Just(2), Just(0x80), Just(0xff)];
@@ -200,9 +202,13 @@ proptest! {
     ) {
         let (mut fib, reader) = Fib::new();
         let mut reference = Reference::default();
+        let mut mirror = Mirror::default();
+        fib.watch();
         for change in batches.iter().flat_map(|batch| batch.iter().map(Some).chain([None])) {
             let Some(change) = change else {
                 fib.publish();
+                mirror.apply(fib.take_updates());
+                prop_assert_eq!(&mirror, &Mirror::of(fib.snapshot_updates()));
                 let tables = reader.enter().unwrap();
                 for &address in &addresses {
                     same_answer(&reference, &tables, InstanceId::DEFAULT, address)?;
