@@ -1,0 +1,202 @@
+/* SPDX-License-Identifier: Apache-2.0 OR MIT OR GPL-2.0-only */
+/*
+ * What user space and the program tell each other: the values of the maps. The same types are in
+ * data/src/ebpf/layout.rs; both files assert sizes and offsets.
+ *
+ * Numbers are in host order. An IP address fills 16 octets, IPv4 the first four of them, except
+ * in the keys of `pairs` and `locals`, where IPv4 is mapped into IPv6 (::ffff:a.b.c.d). Index 0
+ * of nodes, leaves, groups, ways, slots, hops and traffic means "none".
+ */
+#ifndef WEFT_H
+#define WEFT_H
+
+typedef unsigned char u8;
+typedef unsigned short u16;
+typedef unsigned int u32;
+typedef unsigned long long u64;
+
+#define COPY_TTL 0
+#define COPY_DSCP 0xff
+
+enum config_flag {
+    CONFIG_DF = 1,           /* outer IPv4 packets are not to be fragmented */
+    CONFIG_MSS_CLAMP = 2,    /* TCP SYN packets go to the portable plane */
+    CONFIG_DSCP_BACK = 4,    /* decapsulated packets get the outer DSCP */
+    CONFIG_SOURCE_CHECK = 8, /* packets to decapsulate go to the portable plane */
+    CONFIG_DECAP_ANY = 16,   /* the inner destination need not be an EID of ours */
+};
+
+/* How packets are rewritten: `config`. */
+struct config {
+    u8 ttl;  /* of outer packets, or COPY_TTL */
+    u8 dscp; /* of outer packets, 0 to 63, or COPY_DSCP */
+    u16 flags;
+};
+
+enum port_flag {
+    PORT_ENCAP = 1, /* what comes in here may go into a tunnel */
+    PORT_DECAP = 2, /* what comes in here may come out of a tunnel */
+    PORT_PEER = 4,  /* what goes out here goes straight into the namespace of the veth's peer */
+};
+
+/* An interface of ours: `ports`, by ifindex. */
+struct port {
+    u32 instance; /* index into `instances` */
+    u32 flags;
+};
+
+enum instance_flag {
+    INSTANCE_USED = 1,
+    INSTANCE_ANY_SOURCE = 2, /* the inner source need not be an EID of ours */
+};
+
+/* `instances`; `instance_of` gives the index of an instance ID. */
+struct instance {
+    u32 id;
+    u32 root4; /* nodes the lookups start at, 0 where there are no entries */
+    u32 root6;
+    u32 device; /* ifindex of the TUN device, by which the kernel routes what was decapsulated */
+    u32 flags;
+    u32 pad;
+};
+
+#define NODE_CHILD 0x80000000u
+
+/*
+ * A node of a trie of octets with path compression: `nodes`. The key is an address of 16 octets.
+ * A child is one octet or more deeper than its parent; what was skipped must equal `path`.
+ */
+struct node {
+    u64 path_hi; /* the octets above the node, as big-endian numbers; `depth` of them count */
+    u64 path_lo;
+    u32 depth;
+    u32 leaf;      /* of the prefix of exactly `depth` octets */
+    u32 next[256]; /* by the octet at `depth`: NODE_CHILD | node, leaf, or 0 */
+};
+
+enum leaf_kind {
+    LEAF_NONE = 0, /* the portable plane knows */
+    LEAF_LOCAL = 1,
+    LEAF_ENCAP = 2,
+};
+
+/* What to do with packets to a prefix: `leaves`. */
+struct leaf {
+    u32 kind;
+    u32 group; /* index into `groups` */
+};
+
+/* What a leaf sent into tunnels: `usage`, by the index of the leaf. */
+struct usage {
+    u64 packets;
+    u64 bytes; /* of inner packets */
+};
+
+/*
+ * One of several, by flow hash: `groups` chooses among `ways` (locators), `ways` among `hops`
+ * (uplinks).
+ */
+struct choice {
+    u32 first; /* index of the first to choose from, 0 = there is none */
+    u32 slots; /* index into `slots`, 0 = there is one */
+};
+
+#define SLOTS 512
+
+/* Which of them has each slot of the flow hash: `slots`. */
+struct slots {
+    u8 member[SLOTS];
+};
+
+enum encapsulation {
+    ENCAPSULATION_LISP = 0,
+    ENCAPSULATION_LISP_GPE = 1,
+    ENCAPSULATION_VXLAN_GPE = 2,
+};
+
+/* Where and how to send a packet: `hops`. */
+struct hop {
+    u8 remote[16];
+    u8 local[16];
+    u32 interface; /* ifindex of the uplink */
+    u32 pair;      /* index into `traffic` */
+    u32 version;   /* differs when the hop differs: what was cached of the old one is void */
+    u16 mtu;       /* the largest inner packet, octets */
+    u16 port;      /* UDP destination */
+    u8 family;     /* 4 or 6, of both locators */
+    u8 header0;    /* first octet of the data header */
+    u8 encapsulation;
+    u8 pad;
+    u32 pad2;
+};
+
+/* What went between two locators: `traffic`. */
+struct traffic {
+    u64 sent;
+    u64 received;
+};
+
+/* Locators between which packets are counted: `pairs`, gives an index into `traffic`. */
+struct pair_key {
+    u8 local[16];
+    u8 remote[16];
+};
+
+/* Why a packet that looked like ours was left to the portable plane. */
+enum exception {
+    EXCEPTION_MISS = 0,         /* no mapping (yet), or one that is not to encapsulate */
+    EXCEPTION_HEADERS = 1,      /* IPv4 options or IPv6 extension headers */
+    EXCEPTION_FRAGMENT = 2,
+    EXCEPTION_TTL = 3,          /* its life ends here */
+    EXCEPTION_NO_HOP = 4,       /* the mapping has no usable locator */
+    EXCEPTION_TOO_BIG = 5,
+    EXCEPTION_SYN = 6,          /* its MSS is to be lowered */
+    EXCEPTION_ROUTE = 7,        /* the kernel has no plain route, or nobody answers at its end */
+    EXCEPTION_ROOM = 8,         /* the kernel refuses to move the headers */
+    EXCEPTION_DATA_HEADER = 9,  /* not a data header we fully understand */
+    EXCEPTION_INSTANCE = 10,    /* not an instance of ours */
+    EXCEPTION_BATCH = 11,       /* many datagrams in one buffer */
+    EXCEPTION_INNER = 12,       /* not a plain inner packet, or lengths disagree */
+    EXCEPTION_DESTINATION = 13, /* the inner destination is not an EID of ours */
+    EXCEPTION_SOURCE_CHECK = 14,
+    EXCEPTION_ECN = 15,         /* RFC 6040 says drop */
+    EXCEPTIONS = 16,
+};
+
+/* What one CPU did: `totals`. Arrays of two: inner IPv4, inner IPv6. */
+struct totals {
+    u64 encapsulated_packets[2];
+    u64 encapsulated_bytes[2];
+    u64 decapsulated_packets[2];
+    u64 decapsulated_bytes[2];
+    u64 failed; /* dropped, because a step failed that cannot be taken back */
+    u64 exceptions[EXCEPTIONS];
+};
+
+#define ASSERT_LAYOUT(what, octets) _Static_assert((what) == (octets), "layout.rs says otherwise")
+#define OFFSET(type, field) __builtin_offsetof(struct type, field)
+
+ASSERT_LAYOUT(sizeof(struct config), 4);
+ASSERT_LAYOUT(OFFSET(config, flags), 2);
+ASSERT_LAYOUT(sizeof(struct port), 8);
+ASSERT_LAYOUT(sizeof(struct instance), 24);
+ASSERT_LAYOUT(OFFSET(instance, device), 12);
+ASSERT_LAYOUT(sizeof(struct node), 1048);
+ASSERT_LAYOUT(OFFSET(node, depth), 16);
+ASSERT_LAYOUT(OFFSET(node, next), 24);
+ASSERT_LAYOUT(sizeof(struct leaf), 8);
+ASSERT_LAYOUT(sizeof(struct usage), 16);
+ASSERT_LAYOUT(sizeof(struct choice), 8);
+ASSERT_LAYOUT(sizeof(struct slots), 512);
+ASSERT_LAYOUT(sizeof(struct hop), 56);
+ASSERT_LAYOUT(OFFSET(hop, interface), 32);
+ASSERT_LAYOUT(OFFSET(hop, version), 40);
+ASSERT_LAYOUT(OFFSET(hop, mtu), 44);
+ASSERT_LAYOUT(OFFSET(hop, family), 48);
+ASSERT_LAYOUT(sizeof(struct traffic), 16);
+ASSERT_LAYOUT(sizeof(struct pair_key), 32);
+ASSERT_LAYOUT(sizeof(struct totals), 200);
+ASSERT_LAYOUT(OFFSET(totals, failed), 64);
+ASSERT_LAYOUT(OFFSET(totals, exceptions), 72);
+
+#endif

@@ -1,0 +1,253 @@
+//! What user space and the program in the kernel tell each other: the values of the maps.
+//!
+//! The same types are in `data/ebpf/weft.h`; both files assert sizes and offsets. Numbers are in
+//! host order. An IP address fills 16 octets, IPv4 the first four of them, except in the keys of
+//! `pairs` and `locals`, where IPv4 is mapped into IPv6. Index 0 of nodes, leaves, groups, ways,
+//! slots, hops and traffic means "none".
+
+use std::mem::{offset_of, size_of};
+
+/// How packets are rewritten.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[repr(C)]
+pub(super) struct Config {
+    /// Of outer packets, or [`Config::COPY_TTL`].
+    pub(super) ttl: u8,
+    /// Of outer packets, 0 to 63, or [`Config::COPY_DSCP`].
+    pub(super) dscp: u8,
+    pub(super) flags: u16,
+}
+
+impl Config {
+    pub(super) const COPY_TTL: u8 = 0;
+    pub(super) const COPY_DSCP: u8 = 0xff;
+    /// Outer IPv4 packets are not to be fragmented.
+    pub(super) const DF: u16 = 1;
+    /// TCP SYN packets go to the portable plane.
+    pub(super) const MSS_CLAMP: u16 = 2;
+    /// Decapsulated packets get the outer DSCP.
+    pub(super) const DSCP_BACK: u16 = 4;
+    /// Packets to decapsulate go to the portable plane.
+    pub(super) const SOURCE_CHECK: u16 = 8;
+    /// The inner destination need not be an EID of ours.
+    pub(super) const DECAP_ANY: u16 = 16;
+}
+
+/// An interface of ours, by its number in the kernel.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[repr(C)]
+pub(super) struct Port {
+    /// Index of an [`Instance`].
+    pub(super) instance: u32,
+    pub(super) flags: u32,
+}
+
+impl Port {
+    /// What comes in here may go into a tunnel.
+    pub(super) const ENCAP: u32 = 1;
+    /// What comes in here may come out of a tunnel.
+    pub(super) const DECAP: u32 = 2;
+    /// What goes out here goes straight into the namespace of the veth's peer.
+    pub(super) const PEER: u32 = 4;
+}
+
+/// An instance.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[repr(C)]
+pub(super) struct Instance {
+    pub(super) id: u32,
+    /// Nodes the lookups start at, 0 where there are no entries.
+    pub(super) root4: u32,
+    pub(super) root6: u32,
+    /// The TUN device, by which the kernel routes what was decapsulated.
+    pub(super) device: u32,
+    pub(super) flags: u32,
+    pub(super) pad: u32,
+}
+
+impl Instance {
+    pub(super) const USED: u32 = 1;
+    /// The inner source need not be an EID of ours.
+    pub(super) const ANY_SOURCE: u32 = 2;
+}
+
+/// A node of a trie of octets with path compression. The key is an address of 16 octets. A child
+/// is one octet or more deeper than its parent; what was skipped must equal the path.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(C)]
+pub(super) struct Node {
+    /// The octets above the node, as big-endian numbers; `depth` of them count.
+    pub(super) path_hi: u64,
+    pub(super) path_lo: u64,
+    pub(super) depth: u32,
+    /// Of the prefix of exactly `depth` octets.
+    pub(super) leaf: u32,
+    /// By the octet at `depth`: [`Node::CHILD`] and a node, a leaf, or 0.
+    pub(super) next: [u32; 256],
+}
+
+impl Node {
+    /// Marks a node among the leaves in `next`.
+    pub(super) const CHILD: u32 = 1 << 31;
+}
+
+impl Default for Node {
+    fn default() -> Self {
+        Self { path_hi: 0, path_lo: 0, depth: 0, leaf: 0, next: [0; 256] }
+    }
+}
+
+/// What to do with packets to a prefix.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[repr(C)]
+pub(super) struct Leaf {
+    pub(super) kind: u32,
+    /// Index into the groups.
+    pub(super) group: u32,
+}
+
+impl Leaf {
+    /// The portable plane knows.
+    pub(super) const NONE: u32 = 0;
+    pub(super) const LOCAL: u32 = 1;
+    pub(super) const ENCAP: u32 = 2;
+}
+
+/// What a leaf sent into tunnels.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[repr(C)]
+pub(super) struct Usage {
+    pub(super) packets: u64,
+    /// Of inner packets.
+    pub(super) bytes: u64,
+}
+
+/// One of several, by flow hash: a group chooses among ways (locators), a way among hops
+/// (uplinks).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[repr(C)]
+pub(super) struct Choice {
+    /// Index of the first to choose from, 0 = there is none.
+    pub(super) first: u32,
+    /// Index of [`Slots`], 0 = there is one.
+    pub(super) slots: u32,
+}
+
+/// Which of them has each slot of the flow hash.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(C)]
+pub(super) struct Slots {
+    pub(super) member: [u8; 512],
+}
+
+impl Default for Slots {
+    fn default() -> Self {
+        Self { member: [0; 512] }
+    }
+}
+
+/// Where and how to send a packet.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[repr(C)]
+pub(super) struct Hop {
+    pub(super) remote: [u8; 16],
+    pub(super) local: [u8; 16],
+    /// The uplink's interface.
+    pub(super) interface: u32,
+    /// Index of [`Traffic`].
+    pub(super) pair: u32,
+    /// Differs when the hop differs: what was cached of the old one is void.
+    pub(super) version: u32,
+    /// The largest inner packet, octets.
+    pub(super) mtu: u16,
+    /// UDP destination.
+    pub(super) port: u16,
+    /// 4 or 6, of both locators.
+    pub(super) family: u8,
+    /// First octet of the data header.
+    pub(super) header0: u8,
+    pub(super) encapsulation: u8,
+    pub(super) pad: u8,
+    pub(super) pad2: u32,
+}
+
+impl Hop {
+    pub(super) const LISP: u8 = 0;
+    pub(super) const LISP_GPE: u8 = 1;
+    pub(super) const VXLAN_GPE: u8 = 2;
+}
+
+/// What went between two locators.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[repr(C)]
+pub(super) struct Traffic {
+    pub(super) sent: u64,
+    pub(super) received: u64,
+}
+
+/// Locators between which packets are counted; the value is an index of [`Traffic`].
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+#[repr(C)]
+pub(super) struct PairKey {
+    pub(super) local: [u8; 16],
+    pub(super) remote: [u8; 16],
+}
+
+/// Why a packet that looked like ours was left to the portable plane: the index of a count in
+/// [`Totals::exceptions`], as the word it is shown by.
+pub(super) const EXCEPTIONS: [&str; 16] = [
+    "miss",
+    "headers",
+    "fragment",
+    "ttl",
+    "no-hop",
+    "too-big",
+    "syn",
+    "route",
+    "room",
+    "data-header",
+    "instance",
+    "batch",
+    "inner",
+    "destination",
+    "source-check",
+    "ecn",
+];
+
+/// What one CPU did. Arrays of two: inner IPv4, inner IPv6.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[repr(C)]
+pub(super) struct Totals {
+    pub(super) encapsulated_packets: [u64; 2],
+    pub(super) encapsulated_bytes: [u64; 2],
+    pub(super) decapsulated_packets: [u64; 2],
+    pub(super) decapsulated_bytes: [u64; 2],
+    /// Dropped, because a step failed that cannot be taken back.
+    pub(super) failed: u64,
+    pub(super) exceptions: [u64; EXCEPTIONS.len()],
+}
+
+const _: () = {
+    assert!(size_of::<Config>() == 4);
+    assert!(offset_of!(Config, flags) == 2);
+    assert!(size_of::<Port>() == 8);
+    assert!(size_of::<Instance>() == 24);
+    assert!(offset_of!(Instance, device) == 12);
+    assert!(size_of::<Node>() == 1048);
+    assert!(offset_of!(Node, depth) == 16);
+    assert!(offset_of!(Node, next) == 24);
+    assert!(size_of::<Leaf>() == 8);
+    assert!(size_of::<Usage>() == 16);
+    assert!(size_of::<Choice>() == 8);
+    assert!(size_of::<Slots>() == 512);
+    assert!(size_of::<Hop>() == 56);
+    assert!(offset_of!(Hop, interface) == 32);
+    assert!(offset_of!(Hop, version) == 40);
+    assert!(offset_of!(Hop, mtu) == 44);
+    assert!(offset_of!(Hop, family) == 48);
+    assert!(size_of::<Traffic>() == 16);
+    assert!(size_of::<PairKey>() == 32);
+    assert!(size_of::<Totals>() == 200);
+    assert!(offset_of!(Totals, failed) == 64);
+    assert!(offset_of!(Totals, exceptions) == 72);
+};
