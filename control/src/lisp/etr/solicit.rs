@@ -28,7 +28,7 @@ pub(super) struct Solicitor {
     pending: HashMap<IpAddr, BTreeMap<EidPrefix, u32>>,
     /// When each RLOC may be told next.
     due: Timers<IpAddr>,
-    /// When each RLOC was told last.
+    /// When each RLOC was told news last.
     told: HashMap<IpAddr, Instant>,
     /// Nothing is said until then.
     held_until: Option<Instant>,
@@ -116,7 +116,8 @@ impl Solicitor {
         out: &mut Actions,
     ) {
         let Some(pending) = self.pending.get_mut(&rloc) else { return };
-        let eids = next(pending, rloc);
+        let news = pending.values().any(|&left| left == REPEATS);
+        let eids = next(pending, rloc, news);
         pending.retain(|_, left| *left > 0);
         let finished = pending.is_empty();
         if let Some(way) = local.way_to(rloc)
@@ -125,7 +126,10 @@ impl Solicitor {
             let bytes = smr(&eids, local, random).to_bytes();
             let to = (rloc, CONTROL_PORT).into();
             out.0.push(Action::Send { from: way.from, uplink: way.uplink, to, bytes });
-            self.told.insert(rloc, now);
+            // A repetition must not keep the next change waiting.
+            if news {
+                self.told.insert(rloc, now);
+            }
         }
         if finished {
             self.pending.remove(&rloc);
@@ -143,9 +147,8 @@ impl Solicitor {
 /// What the next SMR is about. The first names all that changed, as many as pass any path; it is
 /// repeated one by one where there are few, the last first, since some receivers look at the first
 /// record only. Those said least often come first.
-fn next(pending: &mut BTreeMap<EidPrefix, u32>, rloc: IpAddr) -> Vec<EidPrefix> {
+fn next(pending: &mut BTreeMap<EidPrefix, u32>, rloc: IpAddr, news: bool) -> Vec<EidPrefix> {
     let room = largest_message(rloc.is_ipv6()).saturating_sub(HEADER) / RECORD;
-    let news = pending.values().any(|&left| left == REPEATS);
     let together = news || pending.len() > FEW;
     let count = if together { room.min(MAX_RECORDS) } else { 1 };
     let mut order: Vec<_> = pending.iter_mut().collect();

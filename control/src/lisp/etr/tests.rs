@@ -565,6 +565,26 @@ fn all_that_changed_is_told_at_once_and_repeated_one_by_one() {
 }
 
 #[test]
+fn a_repetition_does_not_keep_the_next_change_waiting() {
+    let mut site = Site::new(config(&[MS], &["10.1.0.0/16"]));
+    site.acknowledge_all();
+    let peer = ip("198.51.100.77");
+    let pair = Traffic { uplink: UplinkId(1), rloc: peer, sent: 0, received: 5 };
+    site.etr.traffic(site.now, &[pair]);
+    site.uplinks(vec![uplink(1, WAN, false), uplink(2, LTE, true)]);
+    site.acknowledge_all();
+    assert_eq!(site.smrs().len(), 1, "news");
+    site.pass(3.1);
+    assert_eq!(site.smrs().len(), 1, "repeated");
+    site.uplinks(vec![uplink(1, WAN, true), uplink(2, LTE, true)]);
+    site.acknowledge_all();
+    assert_eq!(site.smrs().len(), 1, "news again, at once");
+    site.uplinks(vec![uplink(1, WAN, false), uplink(2, LTE, true)]);
+    site.acknowledge_all();
+    assert!(site.smrs().is_empty(), "but not more often than every 3 s");
+}
+
+#[test]
 fn who_was_silent_for_a_minute_is_not_told() {
     let mut site = Site::new(config(&[MS], &["10.1.0.0/16"]));
     site.acknowledge_all();
