@@ -192,6 +192,35 @@ fn an_underlay_without_offloads_still_carries_everything() {
 }
 
 #[test]
+fn datagrams_may_come_joined_or_one_by_one() {
+    if impossible() {
+        return;
+    }
+    let lab = Lab::new(1400);
+    let [a, b] = lab.planes(Encapsulation::Lisp, false);
+    lab.ping(HOST_B[0]);
+    std::thread::scope(|scope| {
+        let transfer = scope.spawn(|| lab.transfer(HOST_B[0], 32 << 20));
+        while !transfer.is_finished() {
+            for udp_gro in [false, true] {
+                for plane in [&a, &b] {
+                    plane.tun.set_options(Options { udp_gro, ..Options::default() });
+                }
+                std::thread::sleep(Duration::from_millis(20));
+            }
+        }
+        assert!(transfer.join().unwrap());
+    });
+    for plane in [&a, &b] {
+        plane.tun.set_options(Options { udp_gro: false, ..Options::default() });
+    }
+    for address in HOST_B {
+        lab.ping(address);
+        assert!(lab.transfer(address, 4 << 20));
+    }
+}
+
+#[test]
 fn strangers_and_garbage_are_dropped_and_counted() {
     if impossible() {
         return;

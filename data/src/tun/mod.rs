@@ -110,7 +110,7 @@ impl Tun {
         let senders = Arc::new(senders);
         set_path_mtu_discovery(&senders, options.path_mtu_discovery)?;
         let mut receivers: Vec<Vec<Receiver>> = (0..workers)
-            .map(|_| Receiver::open_all(options.receive_buffer))
+            .map(|_| Receiver::open_all(options.receive_buffer, options.udp_gro))
             .collect::<Result<_, _>>()
             .map_err(Error::socket)?;
         let mut tun = Self {

@@ -17,6 +17,9 @@ pub struct Options {
     pub source_ports: usize,
     /// Receive buffer of each UDP socket, octets. Fixed at start.
     pub receive_buffer: usize,
+    /// Let the kernel join received datagrams. It joins them before anything else sees them, so
+    /// this must be off while an eBPF program takes packets in front of the sockets.
+    pub udp_gro: bool,
     /// TTL of outer packets.
     pub ttl: Ttl,
     /// DSCP of outer packets.
@@ -49,6 +52,7 @@ impl Default for Options {
             queues: None,
             source_ports: 16,
             receive_buffer: 8 << 20,
+            udp_gro: true,
             ttl: Ttl::default(),
             dscp: Dscp::default(),
             dscp_back: true,

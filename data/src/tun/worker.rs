@@ -154,7 +154,12 @@ impl Worker {
         let mut released: Vec<EidPrefix> = Vec::new();
         for command in self.mailbox.take() {
             match command {
-                Command::Options(options) => self.set_options(options),
+                Command::Options(options) => {
+                    if options.udp_gro != self.options.udp_gro {
+                        self.set_udp_gro(reader, options.udp_gro);
+                    }
+                    self.set_options(options);
+                }
                 Command::AddDevice(instance, queue) => self.add_device(instance, queue),
                 Command::RemoveDevice(instance, _done) => {
                     if let Some(queue) = self.devices.remove(instance) {
@@ -177,6 +182,17 @@ impl Worker {
         self.punts.set_rate(share(options.punt_rate, self.workers));
         self.icmp.set_options(options.clone(), share(options.icmp_rate, self.workers));
         self.options = options;
+    }
+
+    /// What the sockets hold already was joined, or not, as they were told before; read
+    /// otherwise, packets would be lost.
+    fn set_udp_gro(&mut self, reader: &Reader, on: bool) {
+        for n in 0..self.receivers.len() {
+            self.serve_receiver(reader, n);
+            if let Err(error) = self.receivers[n].set_gro(on) {
+                tracing::warn!(%error, on, "the receive offload of UDP stays as it was");
+            }
+        }
     }
 
     fn add_device(&mut self, instance: InstanceId, queue: Queue) {

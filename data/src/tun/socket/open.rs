@@ -26,11 +26,14 @@ pub(in crate::tun) struct Receiver {
 
 impl Receiver {
     /// Sockets for both ports and families; IPv4 only where the kernel has no IPv6.
-    pub(in crate::tun) fn open_all(buffer: usize) -> Result<Vec<Self>, (String, io::Error)> {
+    pub(in crate::tun) fn open_all(
+        buffer: usize,
+        gro: bool,
+    ) -> Result<Vec<Self>, (String, io::Error)> {
         let mut receivers = Vec::new();
         for any in [IpAddr::V4(Ipv4Addr::UNSPECIFIED), IpAddr::V6(Ipv6Addr::UNSPECIFIED)] {
             for port in [DATA_PORT, VXLAN_GPE_PORT] {
-                match Self::open(any, port, buffer) {
+                match Self::open(any, port, buffer, gro) {
                     Ok(receiver) => receivers.push(receiver),
                     Err(error) if any.is_ipv6() && is_missing(&error) => {}
                     Err(error) => {
@@ -42,12 +45,16 @@ impl Receiver {
         Ok(receivers)
     }
 
-    fn open(any: IpAddr, port: u16, buffer: usize) -> io::Result<Self> {
+    /// Whether the kernel joins datagrams of a sender.
+    pub(in crate::tun) fn set_gro(&self, on: bool) -> io::Result<()> {
+        set(&self.fd, libc::SOL_UDP, libc::UDP_GRO, on.into())
+    }
+
+    fn open(any: IpAddr, port: u16, buffer: usize, gro: bool) -> io::Result<Self> {
         let fd = udp_socket(any)?;
         set(&fd, libc::SOL_SOCKET, libc::SO_REUSEPORT, 1)?;
         set_buffer(&fd, libc::SO_RCVBUFFORCE, libc::SO_RCVBUF, buffer)?;
         set(&fd, libc::SOL_SOCKET, libc::SO_RXQ_OVFL, 1)?;
-        set(&fd, libc::SOL_UDP, libc::UDP_GRO, 1)?;
         if any.is_ipv6() {
             set(&fd, libc::IPPROTO_IPV6, libc::IPV6_RECVPKTINFO, 1)?;
             set(&fd, libc::IPPROTO_IPV6, libc::IPV6_RECVHOPLIMIT, 1)?;
@@ -59,8 +66,10 @@ impl Receiver {
             set(&fd, libc::IPPROTO_IP, libc::IP_RECVTTL, 1)?;
             set(&fd, libc::IPPROTO_IP, libc::IP_RECVTOS, 1)?;
         }
-        bind(&fd, any, port)?;
-        Ok(Self { fd, port, overflow: 0 })
+        let receiver = Self { fd, port, overflow: 0 };
+        receiver.set_gro(gro)?;
+        bind(&receiver.fd, any, port)?;
+        Ok(receiver)
     }
 }
 
@@ -255,3 +264,21 @@ fn is_missing(error: &io::Error) -> bool {
 const MOST_PATHS: usize = 4096;
 /// Accept datagrams without checksum over IPv6 (`linux/udp.h`).
 const UDP_NO_CHECK6_RX: libc::c_int = 102;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use nix::sys::socket::{getsockopt, sockopt::UdpGroSegment};
+
+    #[test]
+    fn receivers_join_datagrams_when_told_to() {
+        let any = Ipv4Addr::UNSPECIFIED.into();
+        let receiver = Receiver::open(any, 0, 1 << 16, false).unwrap();
+        let joins = || getsockopt(&receiver.fd, UdpGroSegment).unwrap();
+        assert!(!joins());
+        receiver.set_gro(true).unwrap();
+        assert!(joins());
+        receiver.set_gro(false).unwrap();
+        assert!(!joins());
+    }
+}
