@@ -8,8 +8,8 @@ use std::time::Duration;
 
 use crate::engine::Instant;
 
-/// Silence shorter than this is normal. A little less than two windows of 500 ms, which may be
-/// counted a few milliseconds early.
+/// Silence shorter than this is normal. A little less than a second, so that windows of a half or
+/// a quarter may be counted a few milliseconds early.
 const SILENCE: Duration = Duration::from_millis(900);
 
 /// Data packets to and from somewhere, seen in windows.
