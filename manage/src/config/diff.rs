@@ -31,13 +31,15 @@ impl fmt::Display for Change {
 }
 
 /// Keys whose change the running router cannot follow.
-const FIXED: [&str; 8] = [
+const FIXED: [&str; 10] = [
     "management.socket",
     "management.state",
     "management.event-history",
     "dataplane.driver",
     "dataplane.device",
     "dataplane.queues",
+    "dataplane.on-exit",
+    "dataplane.pin-path",
     "map-server.listen",
     "node.xtr-id",
 ];

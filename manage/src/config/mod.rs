@@ -22,7 +22,7 @@ pub use show::{Line, lines};
 
 pub use resolved::{
     Config, DataPlane, Driver, FirstPacket, Instance, Log, LogFormat, Management, MssClamp, Node,
-    OnTooBig, SourceCheck, Uplink, UplinkNames, UplinkPlace,
+    OnExit, OnTooBig, SourceCheck, Uplink, UplinkNames, UplinkPlace,
 };
 
 /// Reads a configuration file. Errors come all at once; warnings are lost (see [`check`]).

@@ -145,6 +145,10 @@ pub struct DataPlane {
     pub rule_priority: u32,
     /// Sysctls that are needed are set and not only reported.
     pub set_sysctls: bool,
+    /// What a stopped router leaves behind; `None`: nothing was said, which means to keep.
+    pub on_exit: Option<OnExit>,
+    /// Where kernel programs and tables are pinned.
+    pub pin_path: PathBuf,
 }
 
 /// Which data plane.
@@ -153,10 +157,22 @@ pub enum Driver {
     /// The best that runs here.
     #[default]
     Auto,
+    /// Kernel programs forward, TUN devices and UDP sockets take what they leave.
+    Ebpf,
     /// TUN devices and UDP sockets.
     Tun,
     /// No packets are carried.
     None,
+}
+
+/// What a stopped router leaves behind.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum OnExit {
+    /// The kernel goes on forwarding until the router is back.
+    #[default]
+    Keep,
+    /// Nothing: registrations are withdrawn, devices, rules and programs removed.
+    Clean,
 }
 
 /// What happens to packets while their mapping is asked for.

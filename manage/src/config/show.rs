@@ -104,6 +104,9 @@ impl Lines<'_> {
         self.value("dataplane.table", plane.table);
         self.value("dataplane.rule-priority", plane.rule_priority);
         self.value("dataplane.set-sysctls", plane.set_sysctls);
+        let on_exit = format!("{:?}", plane.on_exit.unwrap_or_default()).to_lowercase();
+        self.text("dataplane.on-exit", on_exit);
+        self.text("dataplane.pin-path", plane.pin_path.display());
     }
 
     fn or_word(&mut self, path: &str, value: Option<impl Display>, word: &str) {

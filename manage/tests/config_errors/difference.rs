@@ -53,10 +53,12 @@ fn values_change_come_and_go() {
 
 #[test]
 fn what_cannot_change_while_running_says_so() {
-    let new = format!("{SITE}\n[dataplane]\ndevice = \"overlay0\"\nttl = 64\n");
+    let new =
+        format!("{SITE}\n[dataplane]\ndevice = \"overlay0\"\nttl = 64\non-exit = \"clean\"\n");
     assert_snapshot!(changes(SITE, &new), @r#"
 ~ dataplane.device   "lispTun0" → "overlay0"   needs a restart
 ~ dataplane.ttl   "copy" → 64   live
+~ dataplane.on-exit   "keep" → "clean"   needs a restart
 "#);
 }
 

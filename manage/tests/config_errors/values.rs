@@ -199,20 +199,20 @@ error: `rlocs.weight` must be 0 to 255
 fn words_that_are_none_of_the_known() {
     assert_snapshot!(refused(r#"
 [dataplane]
-driver = "ebpf"
+driver = "dpdk"
 encapsulation = "vxlan-gep"
 source-check = "hard"
 
 [node]
 xtr-id = "0123"
 "#), @r#"
-error: `ebpf` is not a value of `dataplane.driver`
+error: `dpdk` is not a value of `dataplane.driver`
   ╭▸ weft.toml:3:10
   │
-3 │ driver = "ebpf"
+3 │ driver = "dpdk"
   │          ━━━━━━
   ╰╴
-help: one of: auto, tun, none
+help: one of: auto, ebpf, tun, none
 
 error: `vxlan-gep` is not a value of `dataplane.encapsulation`
   ╭▸ weft.toml:4:17

@@ -1,10 +1,14 @@
 //! `[dataplane]`.
 
+use std::path::PathBuf;
+
 use weft_fib::Encapsulation;
 
 use crate::config::document::{Node, Value};
 use crate::config::report::Report;
-use crate::config::resolved::{DataPlane, Driver, FirstPacket, MssClamp, OnTooBig, SourceCheck};
+use crate::config::resolved::{
+    DataPlane, Driver, FirstPacket, MssClamp, OnExit, OnTooBig, SourceCheck,
+};
 use crate::config::section::{Section, parse_rate};
 
 /// The data plane, and how packets are wrapped by default.
@@ -15,7 +19,12 @@ pub(super) fn data_plane(
     let mut plane = defaults();
     let Some(mut section) = top.section("dataplane", report) else { return (plane, None) };
     let s = &mut section;
-    let drivers = [("auto", Driver::Auto), ("tun", Driver::Tun), ("none", Driver::None)];
+    let drivers = [
+        ("auto", Driver::Auto),
+        ("ebpf", Driver::Ebpf),
+        ("tun", Driver::Tun),
+        ("none", Driver::None),
+    ];
     plane.driver = s.choice("driver", &drivers, report).unwrap_or_default();
     let encapsulations = [
         ("lisp", Encapsulation::Lisp),
@@ -43,6 +52,9 @@ pub(super) fn data_plane(
     set(&mut plane.table, s.number("table", 256..=i64::from(u32::MAX) - 65_536, report));
     set(&mut plane.rule_priority, s.number("rule-priority", 1..=32_000, report));
     set(&mut plane.set_sysctls, s.flag("set-sysctls", report));
+    plane.on_exit =
+        s.choice("on-exit", &[("keep", OnExit::Keep), ("clean", OnExit::Clean)], report);
+    set(&mut plane.pin_path, s.parsed("pin-path", report, parse_pin_path));
     section.finish(report);
     (plane, encapsulation)
 }
@@ -64,6 +76,8 @@ fn defaults() -> DataPlane {
         table: 76_000,
         rule_priority: 7600,
         set_sysctls: false,
+        on_exit: None,
+        pin_path: "/run/weft_bpf".into(),
     }
 }
 
@@ -99,6 +113,14 @@ fn parse_device(text: &str) -> Result<String, String> {
         Ok(text.to_owned())
     } else {
         Err(format!("`{text}` is not an interface name (1 to 15 characters, no spaces or slashes)"))
+    }
+}
+
+fn parse_pin_path(text: &str) -> Result<PathBuf, String> {
+    if text.starts_with('/') {
+        Ok(text.into())
+    } else {
+        Err(format!("`{text}` is not a path from the root, such as /run/weft_bpf"))
     }
 }
 
