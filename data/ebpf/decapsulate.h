@@ -1,0 +1,218 @@
+/* SPDX-License-Identifier: Apache-2.0 OR MIT OR GPL-2.0-only */
+/* Out of the tunnel: what a remote router sent to one of our locators (RFC 9300 section 5.3). */
+#ifndef DECAPSULATE_H
+#define DECAPSULATE_H
+
+#include "encapsulate.h"
+
+#define DATA_PORT 4341
+#define VXLAN_GPE_PORT 4790
+
+enum data_flag {
+    DATA_NONCE = 0x80,
+    DATA_VERSIONS = 0x10,
+    DATA_INSTANCE = 0x08,
+    DATA_NEXT = 0x04,
+    DATA_KEY_ID = 0x03,
+};
+
+/* Instance of messages about the tunnels themselves. */
+#define CONTROL_INSTANCE 0xffffff
+
+/* The outer headers of a packet that came to a data port. */
+struct arrival {
+    struct pair_key locators;
+    u32 payload; /* octets behind the UDP header */
+    u32 size;    /* octets of IP, UDP and data header */
+    u16 port;
+    bool v6;
+    bool fragment;
+    bool consistent; /* the lengths of IP and UDP agree */
+    u8 ttl;
+    u8 class;
+};
+
+/* Reads the outer headers. False if this is not a packet to a data port. */
+INLINE bool read_arrival(struct arrival *arrival, void *start, void *end, bool v6)
+{
+    struct udp *udp;
+    u32 length;
+
+    arrival->v6 = v6;
+    if (v6) {
+        struct ipv6 *ip = start;
+
+        udp = (void *)(ip + 1);
+        if ((void *)(udp + 1) > end || ip->next != UDP)
+            return false;
+        map_address(arrival->locators.local, ip->destination, true);
+        map_address(arrival->locators.remote, ip->source, true);
+        length = swap16(ip->length);
+        arrival->size = sizeof(struct outer6);
+        arrival->fragment = false;
+        arrival->ttl = ip->hop_limit;
+        arrival->class = swap32(ip->word) >> 20;
+    } else {
+        struct ipv4 *ip = start;
+
+        udp = (void *)(ip + 1);
+        if ((void *)(udp + 1) > end || ip->protocol != UDP || ip->version_ihl != 0x45
+            || ip->fragment & swap16(IPV4_OFFSET))
+            return false;
+        map_address(arrival->locators.local, &ip->destination, false);
+        map_address(arrival->locators.remote, &ip->source, false);
+        length = swap16(ip->length) - sizeof(*ip);
+        arrival->size = sizeof(struct outer4);
+        arrival->fragment = ip->fragment & swap16(IPV4_MF_AND_OFFSET);
+        arrival->ttl = ip->ttl;
+        arrival->class = ip->class;
+    }
+    arrival->port = swap16(udp->destination);
+    arrival->payload = swap16(udp->length) - sizeof(*udp);
+    arrival->consistent = swap16(udp->length) == length;
+    return arrival->port == DATA_PORT || arrival->port == VXLAN_GPE_PORT;
+}
+
+/*
+ * Which instance a data header names, and in `next` the number of the protocol that follows, 0
+ * where only the packet itself tells. -1 if there is anything in it we do not fully understand.
+ * Nonces, versions and locator-status-bits of plain LISP are ignored, as we send none.
+ */
+INLINE long read_data_header(const struct data_header *header, u16 port, u32 *next)
+{
+    u32 refused = port == VXLAN_GPE_PORT ? 0xff & ~(DATA_INSTANCE | DATA_NEXT) : DATA_KEY_ID;
+    u32 flags = header->flags, instance;
+
+    if (port == VXLAN_GPE_PORT && !(flags & DATA_NEXT))
+        return -1;
+    if (flags & DATA_NEXT)
+        refused |= DATA_NONCE | DATA_VERSIONS;
+    if (flags & refused)
+        return -1;
+    *next = flags & DATA_NEXT ? header->next : 0;
+    if (flags & DATA_NEXT && *next != 1 && *next != 2)
+        return -1;
+    instance = flags & DATA_INSTANCE ? swap32(header->instance) >> 8 : 0;
+    return instance == CONTROL_INSTANCE ? -1 : instance;
+}
+
+INLINE void count_decapsulated(const struct packet *packet, u32 segments, u32 pair)
+{
+    struct traffic *traffic_of_pair = pair ? RECORD(traffic, pair) : 0;
+    struct totals *count = RECORD(totals, 0);
+    bool v6 = packet->v6;
+
+    if (traffic_of_pair)
+        __sync_fetch_and_add(&traffic_of_pair->received, segments);
+    if (count) {
+        count->decapsulated_packets[v6] += segments;
+        count->decapsulated_bytes[v6] += packet->length;
+    }
+}
+
+/* Takes the outer headers off and sends the packet to its host. */
+INLINE int unwrap(struct __sk_buff *skb, const struct packet *packet, const struct arrival *arrival,
+                  u8 class, u32 pair, struct next_hop *way, bool fresh)
+{
+    u8 ttl = (packet->ttl < arrival->ttl ? packet->ttl : arrival->ttl) - 1;
+    u32 count = segments(skb, packet);
+    u64 how = BPF_F_ADJ_ROOM_FIXED_GSO;
+    struct ethernet *ethernet;
+    void *start, *end;
+
+    if (packet->v6 != arrival->v6)
+        how |= packet->v6 ? BPF_F_ADJ_ROOM_DECAP_L3_IPV6 : BPF_F_ADJ_ROOM_DECAP_L3_IPV4;
+    if (bpf_skb_adjust_room(skb, -(int)arrival->size, BPF_ADJ_ROOM_MAC, how))
+        return except(EXCEPTION_ROOM);
+    ethernet = (void *)(long)skb->data;
+    end = (void *)(long)skb->data_end;
+    start = ethernet + 1;
+    if (packet->v6) {
+        if (start + sizeof(struct ipv6) > end)
+            return fail();
+        ethernet->protocol = swap16(ETH_P_IPV6);
+        follow_sum(skb, rewrite_ipv6(start, class, ttl));
+    } else {
+        if (start + sizeof(struct ipv4) > end)
+            return fail();
+        ethernet->protocol = swap16(ETH_P_IP);
+        rewrite_ipv4(start, class, ttl);
+    }
+    count_decapsulated(packet, count, pair);
+    return leave(way, fresh, ethernet);
+}
+
+/* A packet to a data port of one of our addresses; `pair` counts what these locators exchange. */
+INLINE int decapsulate(struct __sk_buff *skb, const struct arrival *arrival, u32 pair)
+{
+    struct config *options = RECORD(config, 0);
+    struct instance *instance;
+    struct data_header *header;
+    struct next_hop *way;
+    struct packet packet;
+    void *inner, *transport, *end;
+    u32 next, id, *index;
+    long named;
+    int ecn;
+    u8 class;
+    bool fresh, v6;
+
+    if (!options || options->flags & CONFIG_SOURCE_CHECK)
+        return except(EXCEPTION_SOURCE_CHECK);
+    if (unlikely(arrival->fragment))
+        return except(EXCEPTION_FRAGMENT);
+    if (!reach(skb, sizeof(struct ethernet) + arrival->size + sizeof(struct ipv6) + 20))
+        return except(EXCEPTION_INNER);
+    end = (void *)(long)skb->data_end;
+    inner = (void *)(long)skb->data + sizeof(struct ethernet) + step_over(arrival->size);
+    if (inner + sizeof(struct ipv4) > end)
+        return except(EXCEPTION_INNER);
+    header = inner - sizeof(*header);
+    named = read_data_header(header, arrival->port, &next);
+    if (unlikely(named < 0))
+        return except(EXCEPTION_DATA_HEADER);
+    v6 = *(u8 *)inner >> 4 == 6;
+    if (unlikely((next == 1 && v6) || (next == 2 && !v6)))
+        return except(EXCEPTION_INNER);
+    if (unlikely(!read_packet(&packet, inner, end, v6)))
+        return except(EXCEPTION_INNER);
+    /* Segments of a sending socket, not of an inner packet: only the kernel takes them apart. */
+    if (unlikely(packet.length + sizeof(*header) != arrival->payload))
+        return except(skb->gso_size ? EXCEPTION_BATCH : EXCEPTION_INNER);
+    if (unlikely(!arrival->consistent
+                 || packet.length + arrival->size > skb->len - sizeof(struct ethernet)))
+        return except(EXCEPTION_INNER);
+
+    id = named;
+    index = bpf_map_lookup_elem(&instance_of, &id);
+    instance = index ? RECORD(instances, *index) : 0;
+    if (unlikely(!instance || !(instance->flags & INSTANCE_USED)))
+        return except(EXCEPTION_INSTANCE);
+    if (unlikely(packet.fragment))
+        return except(EXCEPTION_FRAGMENT);
+    if (unlikely(packet.extended))
+        return except(EXCEPTION_HEADERS);
+    if (unlikely(packet.ttl <= 1 || arrival->ttl <= 1))
+        return except(EXCEPTION_TTL);
+    transport = inner + packet.header;
+    if (unlikely(options->flags & CONFIG_MSS_CLAMP) && is_syn(&packet, transport, end))
+        return except(EXCEPTION_SYN);
+    ecn = ecn_after(packet.class, arrival->class);
+    if (unlikely(ecn < 0))
+        return except(EXCEPTION_ECN);
+    if (unlikely(!is_unicast(&packet)))
+        return except(EXCEPTION_DESTINATION);
+    if (!(options->flags & CONFIG_DECAP_ANY) && !is_local(instance, packet.destination, v6))
+        return except(EXCEPTION_DESTINATION);
+    way = way_of_host(skb, instance, &packet, &fresh);
+    if (unlikely(!way))
+        return except(EXCEPTION_ROUTE);
+    if (unlikely(wire_length(skb, &packet, transport, end) > way->mtu))
+        return except(EXCEPTION_TOO_BIG);
+
+    class = options->flags & CONFIG_DSCP_BACK ? arrival->class : packet.class;
+    class = (class & ~ECN_MASK) | ecn;
+    return unwrap(skb, &packet, arrival, class, pair, way, fresh);
+}
+
+#endif

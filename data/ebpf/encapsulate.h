@@ -1,0 +1,233 @@
+/* SPDX-License-Identifier: Apache-2.0 OR MIT OR GPL-2.0-only */
+/* Into the tunnel: what a host sent to a remote EID (RFC 9300 section 5.3). */
+#ifndef ENCAPSULATE_H
+#define ENCAPSULATE_H
+
+#include "lookup.h"
+#include "next_hop.h"
+#include "rewrite.h"
+
+/* What comes in front of an inner packet. */
+struct tunnel_headers {
+    struct udp udp;
+    struct data_header data;
+};
+
+struct outer4 {
+    struct ipv4 ip;
+    struct tunnel_headers tunnel;
+};
+
+struct outer6 {
+    struct ipv6 ip;
+    struct tunnel_headers tunnel;
+};
+
+_Static_assert(sizeof(struct outer4) == 36, "on the wire");
+_Static_assert(sizeof(struct outer6) == 56, "on the wire");
+
+/* What is known of a packet once it is sure that it goes into a tunnel. */
+struct entry {
+    const struct packet *packet;
+    u32 instance;
+    u32 leaf;
+    u32 hash;
+    u32 segments;
+    bool df;
+    u8 ttl; /* of the inner packet, and */
+    u8 outer_ttl;
+    u8 outer_class;
+};
+
+/* Gives the sum of what was written. The UDP checksum is 0 (RFC 9300 section 5.3). */
+INLINE u64 write_tunnel(struct tunnel_headers *headers, const struct entry *entry,
+                        const struct hop *hop)
+{
+    u32 *words = (u32 *)headers;
+    u32 next = hop->encapsulation == ENCAPSULATION_LISP ? 0 : entry->packet->v6 ? 2 : 1;
+
+    words[0] = swap16(0xc000 | (entry->hash & 0x3fff)) | (u32)swap16(hop->port) << 16;
+    words[1] = swap16(entry->packet->length + sizeof(*headers));
+    words[2] = hop->header0 | next << 24;
+    words[3] = swap32(entry->instance << 8);
+    return (u64)words[0] + words[1] + words[2] + words[3];
+}
+
+INLINE void write_outer4(struct outer4 *headers, const struct entry *entry, const struct hop *hop)
+{
+    u32 *words = (u32 *)headers;
+    u64 sum;
+
+    words[0] = 0x45 | entry->outer_class << 8
+        | (u32)swap16(entry->packet->length + sizeof(*headers)) << 16;
+    words[1] = entry->df ? (u32)swap16(IPV4_DF) << 16 : bpf_get_prandom_u32() & 0xffff;
+    words[2] = entry->outer_ttl | UDP << 8;
+    words[3] = *(const u32 *)hop->local;
+    words[4] = *(const u32 *)hop->remote;
+    sum = (u64)words[0] + words[1] + words[2] + words[3] + words[4];
+    headers->ip.checksum = ~fold(sum);
+}
+
+/* Gives the sum of what was written. The flow label spreads flows, as RFC 6438 asks for. */
+INLINE u64 write_outer6(struct outer6 *headers, const struct entry *entry, const struct hop *hop)
+{
+    const u32 *local = (const u32 *)hop->local, *remote = (const u32 *)hop->remote;
+    u32 *words = (u32 *)headers;
+    u64 sum;
+
+    words[0] = swap32(6U << 28 | (u32)entry->outer_class << 20 | entry->hash >> 12);
+    words[1] = swap16(entry->packet->length + sizeof(headers->tunnel)) | UDP << 16
+        | (u32)entry->outer_ttl << 24;
+    sum = (u64)words[0] + words[1];
+    for (int i = 0; i < 4; i++) {
+        words[2 + i] = local[i];
+        words[6 + i] = remote[i];
+        sum += (u64)local[i] + remote[i];
+    }
+    return sum;
+}
+
+INLINE void count_encapsulated(const struct entry *entry, const struct hop *hop)
+{
+    u32 segments = entry->segments, length = entry->packet->length;
+    struct traffic *pair = RECORD(traffic, hop->pair);
+    struct usage *used = RECORD(usage, entry->leaf);
+    struct totals *count = RECORD(totals, 0);
+    bool v6 = entry->packet->v6;
+
+    if (used) {
+        __sync_fetch_and_add(&used->packets, segments);
+        __sync_fetch_and_add(&used->bytes, length);
+    }
+    if (pair)
+        __sync_fetch_and_add(&pair->sent, segments);
+    if (count) {
+        count->encapsulated_packets[v6] += segments;
+        count->encapsulated_bytes[v6] += length;
+    }
+}
+
+/* Puts the headers in front of the packet and sends it. */
+INLINE int wrap(struct __sk_buff *skb, const struct entry *entry, const struct hop *hop,
+                struct next_hop *way, bool fresh)
+{
+    bool v6 = hop->family == 6;
+    u32 size = v6 ? sizeof(struct outer6) : sizeof(struct outer4);
+    u64 family = v6 ? BPF_F_ADJ_ROOM_ENCAP_L3_IPV6 : BPF_F_ADJ_ROOM_ENCAP_L3_IPV4;
+    struct tunnel_headers *tunnel;
+    struct ethernet *ethernet;
+    void *start, *end;
+    u64 sum = 0;
+
+    /* A super-packet keeps the size of its segments; each gets the outer headers when it is cut. */
+    if (bpf_skb_adjust_room(skb, size, BPF_ADJ_ROOM_MAC,
+                            family | BPF_F_ADJ_ROOM_ENCAP_L4_UDP | BPF_F_ADJ_ROOM_FIXED_GSO
+                                | BPF_F_ADJ_ROOM_NO_CSUM_RESET))
+        return except(EXCEPTION_ROOM);
+    ethernet = (void *)(long)skb->data;
+    end = (void *)(long)skb->data_end;
+    start = ethernet + 1;
+    if (start + sizeof(struct outer6) + sizeof(struct ipv4) > end)
+        return fail();
+    if (v6) {
+        sum = write_outer6(start, entry, hop);
+        ethernet->protocol = swap16(ETH_P_IPV6);
+    } else {
+        write_outer4(start, entry, hop);
+        ethernet->protocol = swap16(ETH_P_IP);
+    }
+    start += step_over(size);
+    if (start + sizeof(struct ipv6) > end)
+        return fail();
+    tunnel = start - sizeof(*tunnel);
+    sum += write_tunnel(tunnel, entry, hop);
+    if (entry->packet->v6)
+        sum += rewrite_ipv6(start, entry->packet->class, entry->ttl);
+    else
+        rewrite_ipv4(start, entry->packet->class, entry->ttl);
+    follow_sum(skb, sum);
+    count_encapsulated(entry, hop);
+    return leave(way, fresh, ethernet);
+}
+
+/* The kernel delivers what is for an address of the router, whatever the tables say. */
+INLINE bool is_for_us(const struct packet *packet)
+{
+    struct address address;
+    u32 words[4];
+
+    write_key(words, packet->destination, packet->v6);
+    map_address(address.octets, words, packet->v6);
+    return bpf_map_lookup_elem(&locals, &address);
+}
+
+/* What came in by a port whose packets may go into tunnels. */
+INLINE int encapsulate(struct __sk_buff *skb, const struct port *port, bool v6)
+{
+    void *start = (void *)(long)skb->data + sizeof(struct ethernet);
+    void *end = (void *)(long)skb->data_end;
+    struct instance *instance = RECORD(instances, port->instance);
+    struct config *options = RECORD(config, 0);
+    struct next_hop *way;
+    struct packet packet;
+    struct entry entry;
+    struct leaf *leaf;
+    struct hop *hop;
+    u32 index, wire;
+    void *transport;
+    bool fresh;
+
+    if (!instance || !(instance->flags & INSTANCE_USED) || !options)
+        return TCX_NEXT;
+    if (!read_packet(&packet, start, end, v6) || !is_unicast(&packet))
+        return TCX_NEXT;
+    if (!(instance->flags & INSTANCE_ANY_SOURCE) && !is_local(instance, packet.source, v6))
+        return TCX_NEXT;
+    entry.leaf = leaf_of(instance, packet.destination, v6);
+    leaf = entry.leaf ? RECORD(leaves, entry.leaf) : 0;
+    if (!leaf || leaf->kind == LEAF_LOCAL)
+        return TCX_NEXT;
+    if (is_for_us(&packet))
+        return TCX_NEXT;
+    if (leaf->kind != LEAF_ENCAP)
+        return except(EXCEPTION_MISS);
+    if (unlikely(packet.fragment))
+        return except(EXCEPTION_FRAGMENT);
+    if (unlikely(packet.extended))
+        return except(EXCEPTION_HEADERS);
+    if (unlikely(packet.ttl <= 1))
+        return except(EXCEPTION_TTL);
+    if (unlikely(packet.length > skb->len - sizeof(struct ethernet)))
+        return except(EXCEPTION_INNER);
+    transport = start + packet.header;
+    if (unlikely(options->flags & CONFIG_MSS_CLAMP) && is_syn(&packet, transport, end))
+        return except(EXCEPTION_SYN);
+
+    entry.hash = flow_hash(&packet, ports_of(&packet, transport, end));
+    index = pick(leaf->group, entry.hash);
+    hop = index ? RECORD(hops, index) : 0;
+    if (unlikely(!hop))
+        return except(EXCEPTION_NO_HOP);
+    wire = wire_length(skb, &packet, transport, end);
+    if (unlikely(wire > hop->mtu || packet.length + sizeof(struct outer6) > 0xffff))
+        return except(EXCEPTION_TOO_BIG);
+    way = way_of_hop(skb, index, hop, &fresh);
+    if (unlikely(!way))
+        return except(EXCEPTION_ROUTE);
+    if (unlikely(wire + (hop->family == 6 ? sizeof(struct outer6) : sizeof(struct outer4))
+                 > way->mtu))
+        return except(EXCEPTION_TOO_BIG);
+
+    entry.packet = &packet;
+    entry.instance = instance->id;
+    entry.segments = segments(skb, &packet);
+    entry.df = options->flags & CONFIG_DF;
+    entry.ttl = packet.ttl - 1;
+    entry.outer_ttl = options->ttl == COPY_TTL ? entry.ttl : options->ttl;
+    entry.outer_class = options->dscp == COPY_DSCP
+        ? packet.class
+        : options->dscp << 2 | (packet.class & ECN_MASK);
+    return wrap(skb, &entry, hop, way, fresh);
+}
+
+#endif

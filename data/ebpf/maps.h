@@ -1,0 +1,109 @@
+/* SPDX-License-Identifier: Apache-2.0 OR MIT OR GPL-2.0-only */
+/*
+ * The maps. User space fills all but the caches, and chooses how many entries each has when it
+ * loads the program; the numbers here only have to be valid. What it writes often, it writes
+ * through memory it shares with the kernel (BPF_F_MMAPABLE).
+ */
+#ifndef MAPS_H
+#define MAPS_H
+
+#include "kernel.h"
+
+#define ARRAY(name, record, entries, how)          \
+    struct {                                       \
+        MAP_NUMBER(type, BPF_MAP_TYPE_ARRAY);      \
+        MAP_NUMBER(max_entries, entries);          \
+        MAP_NUMBER(map_flags, how);                \
+        MAP_TYPE(key, u32);                        \
+        MAP_TYPE(value, record);                   \
+    } name SECTION(".maps")
+
+#define CPU_ARRAY(name, record, entries)           \
+    struct {                                       \
+        MAP_NUMBER(type, BPF_MAP_TYPE_PERCPU_ARRAY); \
+        MAP_NUMBER(max_entries, entries);          \
+        MAP_TYPE(key, u32);                        \
+        MAP_TYPE(value, record);                   \
+    } name SECTION(".maps")
+
+#define HASH(name, what, record, entries)          \
+    struct {                                       \
+        MAP_NUMBER(type, BPF_MAP_TYPE_HASH);       \
+        MAP_NUMBER(max_entries, entries);          \
+        MAP_TYPE(key, what);                       \
+        MAP_TYPE(value, record);                   \
+    } name SECTION(".maps")
+
+struct address {
+    u8 octets[16];
+};
+
+/* How a packet leaves, as the kernel's routes say: the answer of bpf_fib_lookup, kept a moment. */
+struct next_hop {
+    u64 asked;   /* when; 0 = never */
+    u64 silent;  /* since when the neighbour has not answered; 0 = it has */
+    u32 version; /* of the hop it was asked for */
+    u32 ifindex; /* 0 = the kernel has no plain route */
+    u32 gateway[4];
+    u32 macs[3]; /* destination and source, as they stand in a frame */
+    u16 mtu;     /* of the route */
+    u8 family;   /* AF_INET or AF_INET6, of `gateway` */
+    bool peer;   /* into the namespace of the veth's peer */
+};
+
+/* The same for a host behind us, and whose it is. */
+struct host {
+    u64 hi, lo;
+    u32 instance;
+    u32 pad;
+    struct next_hop way;
+};
+
+#define HOSTS 4096
+
+ARRAY(config, struct config, 1, 0);
+HASH(ports, u32, struct port, 4096);
+ARRAY(instances, struct instance, 1024, BPF_F_MMAPABLE);
+HASH(instance_of, u32, u32, 1024);
+ARRAY(nodes, struct node, 1024, BPF_F_MMAPABLE);
+ARRAY(leaves, struct leaf, 1024, BPF_F_MMAPABLE);
+ARRAY(usage, struct usage, 1024, BPF_F_MMAPABLE);
+ARRAY(groups, struct choice, 1024, BPF_F_MMAPABLE);
+ARRAY(ways, struct choice, 1024, BPF_F_MMAPABLE);
+ARRAY(slots, struct slots, 64, BPF_F_MMAPABLE);
+ARRAY(hops, struct hop, 1024, BPF_F_MMAPABLE);
+ARRAY(traffic, struct traffic, 1024, BPF_F_MMAPABLE);
+HASH(pairs, struct pair_key, u32, 1024);
+HASH(locals, struct address, u32, 256);
+CPU_ARRAY(totals, struct totals, 1);
+CPU_ARRAY(next_hops, struct next_hop, 1024); /* as many as hops */
+CPU_ARRAY(hosts, struct host, HOSTS);
+
+/* A record of an array map; NULL beyond its end. */
+#define RECORD(map, index)                         \
+    ({                                             \
+        u32 key_ = (index);                        \
+        bpf_map_lookup_elem(&(map), &key_);        \
+    })
+
+/* Leaves the packet to the portable plane and counts why. */
+INLINE int except(enum exception reason)
+{
+    struct totals *count = RECORD(totals, 0);
+
+    if (count)
+        count->exceptions[reason]++;
+    return TCX_NEXT;
+}
+
+/* Drops the packet: it is changed so far that nobody else can forward it. */
+INLINE int fail(void)
+{
+    struct totals *count = RECORD(totals, 0);
+
+    if (count)
+        count->failed++;
+    return TC_ACT_SHOT;
+}
+
+#endif

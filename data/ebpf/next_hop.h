@@ -1,0 +1,145 @@
+/* SPDX-License-Identifier: Apache-2.0 OR MIT OR GPL-2.0-only */
+/*
+ * Where the kernel's routes and neighbours send a packet. Asking costs as much as all the rest,
+ * so each CPU keeps answers for some milliseconds. User space has no part in this: routes,
+ * addresses and neighbours may change as they like.
+ */
+#ifndef NEXT_HOP_H
+#define NEXT_HOP_H
+
+#include "maps.h"
+#include "parse.h"
+
+/* How long an answer holds, and how long a neighbour may take to answer, in ns. */
+#define MOMENT 10000000ULL
+#define PATIENCE 1000000000ULL
+
+/* Asks the kernel, and keeps the answer in `way`, which says what was known before. */
+static __attribute__((noinline)) void ask(struct __sk_buff *skb, struct bpf_fib_lookup *lookup,
+                                          u32 flags, struct next_hop *way, u64 now)
+{
+    u64 silent = way->silent;
+    u64 asked = way->asked;
+    struct port *port;
+    long result;
+
+    lookup->mtu = 1; /* says: tell the MTU */
+    result = bpf_fib_lookup(skb, lookup, sizeof(*lookup), flags);
+    way->asked = now;
+    way->silent = 0;
+    way->ifindex = 0;
+    way->mtu = 0xffff;
+    if (result == BPF_FIB_LKUP_RET_NO_NEIGH) {
+        /* Who stays silent is the portable plane's: through it the kernel tells senders. */
+        way->silent = silent && now - asked < PATIENCE ? silent : now;
+        if (now - way->silent > PATIENCE)
+            return;
+    } else if (result != BPF_FIB_LKUP_RET_SUCCESS) {
+        return;
+    } else {
+        way->mtu = lookup->mtu;
+    }
+    way->ifindex = lookup->ifindex;
+    way->family = lookup->family;
+    copy(way->gateway, lookup->dst, sizeof(way->gateway));
+    copy((u8 *)way->macs, lookup->dmac, 6);
+    copy((u8 *)way->macs + 6, lookup->smac, 6);
+    port = bpf_map_lookup_elem(&ports, &way->ifindex);
+    way->peer = port && port->flags & PORT_PEER;
+}
+
+INLINE bool holds(const struct next_hop *way, u64 now)
+{
+    return way->asked && now - way->asked < MOMENT;
+}
+
+/*
+ * The way to the remote locator of a hop, NULL if there is none. `fresh` tells whether the kernel
+ * was asked for this packet.
+ */
+INLINE struct next_hop *way_of_hop(struct __sk_buff *skb, u32 index, const struct hop *hop,
+                                   bool *fresh)
+{
+    struct next_hop *way = RECORD(next_hops, index);
+    u64 now = bpf_ktime_get_coarse_ns();
+
+    if (!way)
+        return 0;
+    *fresh = false;
+    if (unlikely(way->version != hop->version || !holds(way, now))) {
+        struct bpf_fib_lookup lookup = {
+            .family = hop->family == 6 ? AF_INET6 : AF_INET,
+            .l4_protocol = UDP,
+            .ifindex = hop->interface,
+        };
+
+        if (way->version != hop->version) {
+            way->version = hop->version;
+            way->asked = way->silent = 0;
+        }
+        copy(lookup.src, hop->local, sizeof(lookup.src));
+        copy(lookup.dst, hop->remote, sizeof(lookup.dst));
+        ask(skb, &lookup, BPF_FIB_LOOKUP_OUTPUT, way, now);
+        *fresh = true;
+    }
+    return way->ifindex ? way : 0;
+}
+
+/* The way to the destination of a decapsulated packet, as if it came in by the TUN device. */
+INLINE struct next_hop *way_of_host(struct __sk_buff *skb, const struct instance *instance,
+                                    const struct packet *packet, bool *fresh)
+{
+    struct key host = packet->destination;
+    u64 spread = (host.hi ^ host.lo ^ instance->id) * 0x9e3779b97f4a7c15ULL;
+    struct host *entry = RECORD(hosts, spread >> 52 & (HOSTS - 1));
+    u64 now = bpf_ktime_get_coarse_ns();
+    struct next_hop *way;
+    bool known;
+
+    if (!entry)
+        return 0;
+    way = &entry->way;
+    *fresh = false;
+    known = entry->hi == host.hi && entry->lo == host.lo && entry->instance == instance->id;
+    if (unlikely(!known || !holds(way, now))) {
+        struct bpf_fib_lookup lookup = {
+            .family = packet->v6 ? AF_INET6 : AF_INET,
+            .ifindex = instance->device,
+        };
+
+        if (!known) {
+            entry->hi = host.hi;
+            entry->lo = host.lo;
+            entry->instance = instance->id;
+            way->asked = way->silent = 0;
+        }
+        write_key(lookup.src, packet->source, packet->v6);
+        write_key(lookup.dst, host, packet->v6);
+        ask(skb, &lookup, 0, way, now);
+        *fresh = true;
+    }
+    return way->ifindex ? way : 0;
+}
+
+/*
+ * Sends the packet on its way, whose Ethernet header is `ethernet`. Of every answer of the kernel
+ * the first packet goes by its neighbour table: so neighbours are resolved, and those that moved
+ * or died are noticed.
+ */
+INLINE int leave(struct next_hop *way, bool fresh, struct ethernet *ethernet)
+{
+    u32 *macs = (u32 *)ethernet;
+
+    if (unlikely(fresh || way->silent)) {
+        struct bpf_redir_neigh next = { .nh_family = way->family };
+
+        copy(next.nh, way->gateway, sizeof(next.nh));
+        return bpf_redirect_neigh(way->ifindex, &next, sizeof(next), 0);
+    }
+    macs[0] = way->macs[0];
+    macs[1] = way->macs[1];
+    macs[2] = way->macs[2];
+    return way->peer ? bpf_redirect_peer(way->ifindex, 0) : bpf_redirect(way->ifindex, 0);
+}
+
+#endif

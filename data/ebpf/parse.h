@@ -1,0 +1,185 @@
+/* SPDX-License-Identifier: Apache-2.0 OR MIT OR GPL-2.0-only */
+/* What a packet says about itself. */
+#ifndef PARSE_H
+#define PARSE_H
+
+#include "kernel.h"
+
+enum ip_protocol {
+    HOP_BY_HOP = 0,
+    TCP = 6,
+    UDP = 17,
+    DCCP = 33,
+    ROUTING = 43,
+    FRAGMENT = 44,
+    AUTHENTICATION = 51,
+    DESTINATION_OPTIONS = 60,
+    SCTP = 132,
+    MOBILITY = 135,
+    UDP_LITE = 136,
+};
+
+/* An address as a number, most significant bit first; IPv4 is the upper half of `hi`. */
+struct key {
+    u64 hi, lo;
+};
+
+/* The fields of an IP header a tunnel router acts on. */
+struct packet {
+    struct key source;
+    struct key destination;
+    u32 length;    /* octets, by its own length field */
+    u32 header;    /* octets of the IP header, if it is plain */
+    bool v6;
+    bool extended; /* it has IPv4 options or IPv6 extension headers */
+    bool fragment;
+    u8 protocol;
+    u8 ttl;
+    u8 class;      /* DSCP and ECN */
+};
+
+/*
+ * Octets of headers to be stepped over, as the verifier wants it: it forgets bounds the compiler
+ * knows of, and the compiler would leave out a check that cannot fail.
+ */
+INLINE u32 step_over(u32 octets)
+{
+    asm volatile("" : "+r"(octets));
+    return octets & 0x3f;
+}
+
+/*
+ * Makes sure that the first `octets` of the frame, or all of it, can be read directly. Pointers
+ * into the packet are void afterwards.
+ */
+INLINE bool reach(struct __sk_buff *skb, u32 octets)
+{
+    u32 linear = skb->data_end - skb->data;
+
+    if (likely(linear >= octets || linear == skb->len))
+        return true;
+    return bpf_skb_pull_data(skb, skb->len < octets ? skb->len : octets) == 0;
+}
+
+INLINE struct key key_of(const u32 *address, bool v6)
+{
+    struct key key = { (u64)swap32(address[0]) << 32, 0 };
+
+    if (v6) {
+        key.hi |= swap32(address[1]);
+        key.lo = (u64)swap32(address[2]) << 32 | swap32(address[3]);
+    }
+    return key;
+}
+
+/* The reverse: the address as it stands in a packet. */
+INLINE void write_key(u32 *address, struct key key, bool v6)
+{
+    address[0] = swap32(key.hi >> 32);
+    if (v6) {
+        address[1] = swap32(key.hi);
+        address[2] = swap32(key.lo >> 32);
+        address[3] = swap32(key.lo);
+    }
+}
+
+/* Reads the header at `start`. False if there is none, or it is not of the version given. */
+INLINE bool read_packet(struct packet *packet, void *start, void *end, bool v6)
+{
+    packet->v6 = v6;
+    if (v6) {
+        struct ipv6 *ip = start;
+        u32 word;
+
+        if ((void *)(ip + 1) > end)
+            return false;
+        word = swap32(ip->word);
+        packet->source = key_of(ip->source, true);
+        packet->destination = key_of(ip->destination, true);
+        packet->length = swap16(ip->length) + sizeof(*ip);
+        packet->header = sizeof(*ip);
+        packet->protocol = ip->next;
+        packet->ttl = ip->hop_limit;
+        packet->class = word >> 20;
+        packet->fragment = ip->next == FRAGMENT;
+        packet->extended = ip->next == HOP_BY_HOP || ip->next == ROUTING
+            || ip->next == AUTHENTICATION || ip->next == DESTINATION_OPTIONS
+            || ip->next == MOBILITY;
+        return word >> 28 == 6;
+    } else {
+        struct ipv4 *ip = start;
+
+        if ((void *)(ip + 1) > end)
+            return false;
+        packet->source = key_of(&ip->source, false);
+        packet->destination = key_of(&ip->destination, false);
+        packet->length = swap16(ip->length);
+        packet->header = sizeof(*ip);
+        packet->protocol = ip->protocol;
+        packet->ttl = ip->ttl;
+        packet->class = ip->class;
+        packet->fragment = ip->fragment & swap16(IPV4_MF_AND_OFFSET);
+        packet->extended = ip->version_ihl != 0x45;
+        return ip->version_ihl >> 4 == 4 && packet->length >= sizeof(*ip);
+    }
+}
+
+/* Whether a router may forward packets to this destination at all. */
+INLINE bool is_unicast(const struct packet *packet)
+{
+    u64 hi = packet->destination.hi;
+
+    if (packet->v6) /* not ff00::/8, fe80::/10, ::, ::1 */
+        return hi >> 56 != 0xff && hi >> 54 != 0xfe80 >> 6
+            && (hi != 0 || packet->destination.lo > 1);
+    /* not 224.0.0.0/4, 0.0.0.0/8, 127.0.0.0/8, 169.254.0.0/16, 255.255.255.255 */
+    return hi >> 60 != 0xe && hi >> 56 != 0 && hi >> 56 != 127 && hi >> 48 != 0xa9fe
+        && hi >> 32 != 0xffffffff;
+}
+
+/* Source and destination port as one number, 0 if it has none. `transport` follows the IP header. */
+INLINE u32 ports_of(const struct packet *packet, const u32 *transport, void *end)
+{
+    u32 protocol = packet->protocol;
+
+    if (protocol != TCP && protocol != UDP && protocol != DCCP && protocol != SCTP
+        && protocol != UDP_LITE)
+        return 0;
+    if ((void *)(transport + 1) > end || packet->length < packet->header + 4)
+        return 0;
+    return swap32(*transport);
+}
+
+/* Whether it opens a TCP connection, or may. */
+INLINE bool is_syn(const struct packet *packet, const u8 *transport, void *end)
+{
+    return packet->protocol == TCP && ((void *)(transport + 14) > end || transport[13] & 0x02);
+}
+
+/*
+ * Octets of the packet on the wire: of the largest segment the kernel or an interface will make
+ * of a super-packet. More than any MTU if it cannot be told.
+ */
+INLINE u32 wire_length(struct __sk_buff *skb, const struct packet *packet, const u8 *transport,
+                       void *end)
+{
+    if (likely(skb->gso_size == 0))
+        return packet->length;
+    if (packet->protocol == TCP && (void *)(transport + 14) <= end)
+        return packet->header + (transport[12] >> 4) * 4 + skb->gso_size;
+    if (packet->protocol == UDP)
+        return packet->header + sizeof(struct udp) + skb->gso_size;
+    return ~0u;
+}
+
+/* How many packets a super-packet is. Its maker need not have said (virtio). */
+INLINE u32 segments(struct __sk_buff *skb, const struct packet *packet)
+{
+    u32 size = skb->gso_size;
+
+    if (likely(size == 0))
+        return 1;
+    return skb->gso_segs ? skb->gso_segs : (packet->length + size - 1) / size;
+}
+
+#endif

@@ -1,0 +1,71 @@
+/* SPDX-License-Identifier: Apache-2.0 OR MIT OR GPL-2.0-only */
+/* Changes to headers, and the sums that must follow them. */
+#ifndef REWRITE_H
+#define REWRITE_H
+
+#include "kernel.h"
+
+#define ECN_MASK 3
+#define ECN_CE 3
+#define ECN_ECT_1 1
+#define ECN_ECT_0 2
+#define ECN_NOT_ECT 0
+
+/* The 16 bits of the Internet checksum; a sum of words in the order they stand in the packet. */
+INLINE u16 fold(u64 sum)
+{
+    sum = (sum & 0xffffffff) + (sum >> 32);
+    sum = (sum & 0xffff) + (sum >> 16);
+    sum = (sum & 0xffff) + (sum >> 16);
+    return (sum & 0xffff) + (sum >> 16);
+}
+
+/* Some interfaces hand up the sum of what they received. It must follow what we change. */
+INLINE void follow_sum(struct __sk_buff *skb, u64 sum)
+{
+    bpf_csum_update(skb, fold(sum));
+}
+
+/* Octets 0 and 1, and 8 and 9, of an IPv4 header, as the checksum sees them. */
+INLINE u32 ipv4_words(u8 class, u8 ttl, u8 protocol)
+{
+    return (0x45 | class << 8) + (ttl | protocol << 8);
+}
+
+/* Sets TTL and traffic class, and the checksum with them (RFC 1624). */
+INLINE void rewrite_ipv4(struct ipv4 *ip, u8 class, u8 ttl)
+{
+    u32 old = ipv4_words(ip->class, ip->ttl, ip->protocol);
+    u32 new = ipv4_words(class, ttl, ip->protocol);
+
+    /* 0x1fffe is twice zero, so that nothing becomes negative. */
+    ip->checksum = ~fold((u16)~ip->checksum + 0x1fffe - old + new);
+    ip->class = class;
+    ip->ttl = ttl;
+}
+
+/* Sets hop limit and traffic class. Gives what that adds to the sum of the packet. */
+INLINE u64 rewrite_ipv6(struct ipv6 *ip, u8 class, u8 hop_limit)
+{
+    u32 word = (ip->word & ~swap32(0x0ff00000)) | swap32((u32)class << 20);
+    u64 sum = (u64)(u32)~ip->word + word;
+
+    sum += (u16)~(ip->hop_limit << 8) + (hop_limit << 8);
+    ip->word = word;
+    ip->hop_limit = hop_limit;
+    return sum;
+}
+
+/* RFC 6040 section 4.2: the ECN field a packet leaves the tunnel with; -1 = it is dropped. */
+INLINE int ecn_after(u8 inner, u8 outer)
+{
+    inner &= ECN_MASK;
+    outer &= ECN_MASK;
+    if (inner == ECN_NOT_ECT)
+        return outer == ECN_CE ? -1 : ECN_NOT_ECT;
+    if (outer == ECN_CE)
+        return ECN_CE;
+    return inner == ECN_ECT_0 && outer == ECN_ECT_1 ? ECN_ECT_1 : inner;
+}
+
+#endif

@@ -1,0 +1,47 @@
+// SPDX-License-Identifier: Apache-2.0 OR MIT OR GPL-2.0-only
+/*
+ * The fast path: an accelerator in front of the portable plane, at the ingress of Ethernet
+ * interfaces. It takes a packet only when it can forward it completely. Everything else it leaves
+ * untouched, and the kernel brings it to the portable plane: by routing what is to be
+ * encapsulated, by the UDP socket what is to be decapsulated. So packets wait for a mapping, are
+ * dropped with a reason and answered with ICMP in one place only, and not here.
+ */
+#include "decapsulate.h"
+
+/* Whether the packet came to one of our addresses, and in `pair` who counts it (0 = nobody). */
+INLINE bool is_ours(const struct arrival *arrival, u32 *pair)
+{
+    u32 *known = bpf_map_lookup_elem(&pairs, &arrival->locators);
+
+    *pair = known ? *known : 0;
+    return known || bpf_map_lookup_elem(&locals, arrival->locators.local);
+}
+
+SECTION("classifier")
+int weft(struct __sk_buff *skb)
+{
+    bool v6 = skb->protocol == swap16(ETH_P_IPV6);
+    u32 ifindex = skb->ifindex, pair;
+    struct arrival arrival;
+    struct ethernet *ethernet;
+    struct port *port;
+    void *end;
+
+    /* A VLAN has an interface, and that a program, of its own. */
+    if (skb->pkt_type != PACKET_HOST || skb->vlan_present
+        || (!v6 && skb->protocol != swap16(ETH_P_IP)))
+        return TCX_NEXT;
+    port = bpf_map_lookup_elem(&ports, &ifindex);
+    if (!port || !reach(skb, sizeof(*ethernet) + sizeof(struct ipv6) + 20))
+        return TCX_NEXT;
+    ethernet = (void *)(long)skb->data;
+    end = (void *)(long)skb->data_end;
+    if ((void *)(ethernet + 1) > end || ethernet->protocol != skb->protocol)
+        return TCX_NEXT;
+    if (port->flags & PORT_DECAP && read_arrival(&arrival, ethernet + 1, end, v6)
+        && is_ours(&arrival, &pair))
+        return decapsulate(skb, &arrival, pair);
+    return port->flags & PORT_ENCAP ? encapsulate(skb, port, v6) : TCX_NEXT;
+}
+
+char licence[] SECTION("license") = "Dual MIT/GPL";
