@@ -6,8 +6,8 @@ mod lab;
 use std::net::{IpAddr, Ipv4Addr, UdpSocket};
 use std::time::Duration;
 
-use lab::{A, B, HOST_B, Lab, impossible};
-use weft_data::tun::{HoldLimits, MssClamp, Options, SourceCheck, Upcall};
+use lab::{A, B, HOST_A, HOST_B, Lab, impossible};
+use weft_data::tun::{Counters, HoldLimits, MssClamp, Options, SourceCheck, Upcall};
 use weft_fib::{DropReason, Encapsulation, Route};
 use weft_packet::addr::InstanceId;
 
@@ -188,6 +188,39 @@ fn an_underlay_without_offloads_still_carries_everything() {
     for address in HOST_B {
         lab.ping(address);
         assert!(lab.transfer(address, 4 << 20));
+    }
+}
+
+#[test]
+fn what_a_kernel_next_door_left_unfinished_is_finished() {
+    if impossible() {
+        return;
+    }
+    for ipv6_outer in [false, true] {
+        let lab = Lab::new(1400);
+        let mut a = lab.plane(A, ipv6_outer, 1500, Options::default());
+        a.map(B, Encapsulation::VxlanGpe, ipv6_outer);
+        lab.kernel_peer(ipv6_outer);
+        for (site_mtu, udp_gro, mss_clamp) in
+            [(None, true, MssClamp::Off), (Some(1400), false, MssClamp::Fixed(1100))]
+        {
+            let site_mtus = site_mtu.map(|mtu| (InstanceId::DEFAULT, mtu)).into_iter().collect();
+            a.tun.set_options(Options { site_mtus, udp_gro, mss_clamp, ..Options::default() });
+            for (there, back) in HOST_B.into_iter().zip(HOST_A) {
+                lab.ping(there);
+                let before = a.tun.counters();
+                assert!(lab.transfer(there, 8 << 20), "to {there}, IPv6 outside: {ipv6_outer}");
+                assert!(lab.transfer_back(back, 8 << 20), "to {back}, IPv6 outside: {ipv6_outer}");
+                let after = a.tun.counters();
+                let got = |c: &Counters| c.decapsulated.v4.packets + c.decapsulated.v6.packets;
+                let least = (8 << 20) / site_mtu.map_or(1280, u64::from);
+                assert!(got(&after) - got(&before) > least, "counted as what they become");
+                assert!(lab.burst_back(back, 9500), "to {back}, with offload: {udp_gro}");
+            }
+        }
+        let counters = a.tun.counters();
+        assert_eq!(counters.dropped(DropReason::Malformed), 0);
+        assert!(counters.deliveries * 4 < counters.decapsulated.v4.packets, "not one by one");
     }
 }
 

@@ -1,7 +1,6 @@
 //! From the underlay to a device: what a worker does with encapsulated packets.
 
 use std::net::IpAddr;
-
 use std::ops::Range;
 
 use nix::errno::Errno;
@@ -10,6 +9,8 @@ use weft_packet::addr::InstanceId;
 use weft_packet::ip::{self, Header};
 
 use super::device::Queue;
+use super::offload::{PartialChecksum, missing};
+use super::options::Options;
 use super::socket::{Datagram, MESSAGES};
 use super::worker::Worker;
 use crate::pipeline::{self, MssClamp, data_header};
@@ -61,10 +62,11 @@ impl Worker {
         let mut accepted = 0;
         let mut start = datagram.range.start;
         let mut welcome = None;
+        let (size, cut) = self.layout(datagram);
         loop {
-            let end = (start + datagram.segment).min(datagram.range.end);
-            match self.accept(tables, port, datagram, start..end, &mut welcome) {
-                Ok(()) => accepted += 1,
+            let end = (start + size).min(datagram.range.end);
+            match self.accept(tables, port, datagram, (start..end, cut), &mut welcome) {
+                Ok(packets) => accepted += packets,
                 Err((reason, instance)) => {
                     let head = match reason {
                         DropReason::BadHeader | DropReason::UnexpectedControl => start,
@@ -81,16 +83,34 @@ impl Worker {
         }
     }
 
-    /// Checks one packet and queues it for its device. `welcome` is what the packet before it
-    /// passed: most often it is of the same flow.
+    /// Octets of each datagram, and how to cut the packet in it. The kernel gives one size for
+    /// what it joined and for a UDP super-packet that was sent to us in one datagram; that it is
+    /// one the inner length tells.
+    fn layout(&self, datagram: &Datagram) -> (usize, Option<usize>) {
+        let Datagram { ref range, segment, .. } = *datagram;
+        if segment >= range.len() {
+            return (range.len(), None);
+        }
+        let inner = self.inbox.octets[range.clone()].get(data_header::LENGTH..);
+        match inner.map(Header::read) {
+            Some(Ok(header)) if data_header::LENGTH + header.length == range.len() => {
+                (range.len(), Some(segment))
+            }
+            _ => (segment, None),
+        }
+    }
+
+    /// Checks the packet in `range` and queues it for its device; gives how many packets it
+    /// leaves as. `cut` is how the kernel cuts it, if it told; `welcome` is what the packet
+    /// before it passed: most often it is of the same flow.
     fn accept(
         &mut self,
         tables: &Tables,
         port: u16,
         datagram: &Datagram,
-        range: Range<usize>,
+        (range, cut): (Range<usize>, Option<usize>),
         welcome: &mut Option<Welcome>,
-    ) -> Result<(), Refusal> {
+    ) -> Result<u64, Refusal> {
         let octets = &self.inbox.octets[range.clone()];
         let said =
             data_header::read(port, octets).map_err(|reason| (reason, InstanceId::DEFAULT))?;
@@ -107,13 +127,18 @@ impl Worker {
         let packet = &mut self.inbox.octets[range.clone()];
         let dscp_back = self.options.dscp_back;
         pipeline::leave(packet, &mut header, datagram.outer, dscp_back).map_err(refuse)?;
+        let largest = || largest(tables, &self.options, said.instance, packet, &header);
+        let lacks = missing(packet, &header, cut, largest);
+        let Welcome { device, takes_udp, .. } = passed;
+        if cut.is_some() && (lacks.segmentation.is_none() || !takes_udp) {
+            return Err(refuse(DropReason::Malformed));
+        }
         let clamp = self.options.mss_clamp;
         if let Some(limit) = mss_limit(tables, clamp, said.instance, packet, &header) {
-            ip::clamp_mss(packet, &header, limit);
+            clamp_mss(packet, &header, limit, lacks.checksum);
         }
-        let Welcome { device, takes_udp, .. } = passed;
-        self.coalescer.add(&self.inbox.octets, range, &header, device, takes_udp);
-        Ok(())
+        self.coalescer.add(&self.inbox.octets, range, &header, lacks, device, takes_udp);
+        Ok(lacks.packets(header.length))
     }
 
     /// May a packet with this inner header come out of the tunnel, and to which device?
@@ -186,12 +211,47 @@ fn mss_limit(
     if clamp == MssClamp::Off || !ip::is_syn(packet, header) {
         return None;
     }
-    let mtu = match tables.lookup(instance, header.source).forwarding {
-        Forwarding::Encapsulate(group) => group.pick(header.flow_hash(packet)).ok()?.mtu,
-        _ => u16::MAX,
-    };
-    clamp.limit(mtu, header.is_ipv6())
+    clamp.limit(mtu_back(tables, instance, packet, header), header.is_ipv6())
 }
+
+/// Lowers the MSS of a SYN. A checksum that is still to be computed does not cover it yet.
+fn clamp_mss(packet: &mut [u8], header: &Header, limit: u16, unfinished: Option<PartialChecksum>) {
+    let at = unfinished.map(|field| usize::from(field.start) + usize::from(field.offset));
+    let field = at.and_then(|at| packet.get(at..)?.first_chunk::<2>().copied());
+    ip::clamp_mss(packet, header, limit);
+    if let Some((at, field)) = at.zip(field) {
+        packet[at..at + field.len()].copy_from_slice(&field);
+    }
+}
+
+/// The largest packet a TCP super-packet of unknown segments is cut to. Its sender made them no
+/// larger than the hosts here asked for, and no larger than the tunnel carries, which most likely
+/// carries as much the other way.
+fn largest(
+    tables: &Tables,
+    options: &Options,
+    instance: InstanceId,
+    packet: &[u8],
+    header: &Header,
+) -> usize {
+    let smallest = if header.is_ipv6() { SMALLEST_V6 } else { SMALLEST_V4 };
+    let site = options.site_mtus.get(&instance).map_or(smallest, |&mtu| mtu.max(smallest));
+    usize::from(site.min(mtu_back(tables, instance, packet, header)).max(smallest))
+}
+
+/// The largest packet that fits on the way back to the source of a packet.
+fn mtu_back(tables: &Tables, instance: InstanceId, packet: &[u8], header: &Header) -> u16 {
+    match tables.lookup(instance, header.source).forwarding {
+        Forwarding::Encapsulate(group) => {
+            group.pick(header.flow_hash(packet)).map_or(u16::MAX, |hop| hop.mtu)
+        }
+        _ => u16::MAX,
+    }
+}
+
+/// A packet with the segment that every TCP must accept: 536 octets over IPv4, 1220 over IPv6.
+const SMALLEST_V4: u16 = 576;
+const SMALLEST_V6: u16 = 1280;
 
 #[cfg(test)]
 mod tests {

@@ -132,7 +132,7 @@ impl Head {
         let mut headers = [0; LONGEST_HEADERS];
         let made = packet.headers(octets, &mut headers);
         let joined = made.is_some();
-        let (virtio, headers) = made.unwrap_or_default();
+        let (virtio, headers) = made.unwrap_or((packet.lacks(), &[]));
         let mut head = Self {
             octets: [0; VirtioHeader::LENGTH + LONGEST_HEADERS],
             length: VirtioHeader::LENGTH + headers.len(),

@@ -31,6 +31,11 @@ pub struct Options {
     pub path_mtu_discovery: bool,
     /// Lower the MSS that TCP connections announce, in both directions.
     pub mss_clamp: MssClamp,
+    /// The smallest MTU of the links towards the hosts of an instance. A TCP super-packet that a
+    /// tunnel endpoint on this machine sends us does not say how it is to be cut, and this is how:
+    /// its packets must be none that a link refuses or the hosts did not ask for. Where nothing
+    /// is given, to what everybody must accept (RFC 9293 §3.7.1).
+    pub site_mtus: HashMap<InstanceId, u16>,
     /// Must the outer source be a locator of the inner source's mapping?
     pub source_check: SourceCheck,
     /// Decapsulate towards any inner destination and not only our EIDs: a Proxy-ETR or RTR.
@@ -58,6 +63,7 @@ impl Default for Options {
             dscp_back: true,
             path_mtu_discovery: true,
             mss_clamp: MssClamp::default(),
+            site_mtus: HashMap::new(),
             source_check: SourceCheck::default(),
             decapsulate_any: false,
             hold: HoldLimits::default(),

@@ -1,27 +1,37 @@
 //! Two sites and the underlay between them: four network namespaces in a row, host A, xTR A,
 //! xTR B, host B, with a plane in each xTR whose table the test writes.
 #![expect(clippy::unwrap_used, reason = "a lab that cannot be built fails the test")]
+#![allow(dead_code, reason = "no test file uses all of it")]
+
+mod fast;
+
+pub(crate) use fast::{index, ports, refused};
 
 use std::fs::File;
 use std::io::{Read, Write};
-use std::net::{IpAddr, SocketAddr, TcpListener, TcpStream};
+use std::net::{IpAddr, SocketAddr, TcpListener, TcpStream, UdpSocket};
 use std::process::Command;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::mpsc::{Receiver, channel};
 use std::sync::{Arc, Mutex};
 use std::thread;
+use std::time::Duration;
 
 use nix::sched::{CloneFlags, setns};
+use nix::sys::socket::{setsockopt, sockopt::UdpGsoSegment};
 use sha2::{Digest, Sha256};
+use weft_data::ebpf::Ebpf;
 use weft_data::tun::{Options, Tun, Upcall};
 use weft_fib::{Change, Encapsulation, Fib, GroupId, Path, Route, Source, Uplink, UplinkId};
 use weft_packet::addr::{EidPrefix, InstanceId};
 
 /// Addresses of hosts and xTRs: the same at both sites but for one digit.
+pub(crate) const HOST_A: [&str; 2] = ["10.1.0.2", "fd00:1::2"];
 pub(crate) const HOST_B: [&str; 2] = ["10.2.0.2", "fd00:2::2"];
 const EIDS: [[&str; 2]; 2] = [["10.1.0.0/24", "fd00:1::/64"], ["10.2.0.0/24", "fd00:2::/64"]];
 const RLOCS: [[&str; 2]; 2] = [["192.0.2.1", "2001:db8::1"], ["192.0.2.2", "2001:db8::2"]];
 const DEVICE: &str = "weft0";
+const NODES: [&str; 2] = ["xa", "xb"];
 pub(crate) const A: usize = 0;
 pub(crate) const B: usize = 1;
 
@@ -33,7 +43,8 @@ pub(crate) struct Lab {
 /// A plane in an xTR, and its table.
 pub(crate) struct Plane {
     pub(crate) tun: Tun,
-    fib: Fib,
+    pub(crate) ebpf: Option<Ebpf>,
+    pub(crate) fib: Fib,
     pub(crate) upcalls: Receiver<Upcall>,
 }
 
@@ -95,13 +106,25 @@ impl Lab {
         let sender = Mutex::new(sender);
         let take = Arc::new(move |upcall| sender.lock().unwrap().send(upcall).is_ok());
         let instances = [(InstanceId::DEFAULT, DEVICE.to_owned())];
-        let node = ["xa", "xb"][site];
+        let node = NODES[site];
         let tun = self.within(node, || Tun::start(options, &instances, reader, take).unwrap());
         self.ip(node, &format!("link set {DEVICE} up mtu 9000"));
         for (family, eid) in ["-4", "-6"].into_iter().zip(EIDS[1 - site]) {
             self.ip(node, &format!("{family} route add {eid} dev {DEVICE}"));
         }
-        Plane { tun, fib, upcalls }
+        Plane { tun, ebpf: None, fib, upcalls }
+    }
+
+    /// Makes the kernel the tunnel endpoint of site B, by VXLAN-GPE.
+    pub(crate) fn kernel_peer(&self, ipv6_outer: bool) {
+        self.ip("xb", "link add gpe0 type vxlan external gpe dstport 4790");
+        self.ip("xb", "link set gpe0 up mtu 1440");
+        let rloc = RLOCS[A][usize::from(ipv6_outer)];
+        let outer = if ipv6_outer { "ip6" } else { "ip" };
+        for (family, eid) in ["-4", "-6"].into_iter().zip(EIDS[A]) {
+            let encap = format!("encap {outer} id 0 dst {rloc}");
+            self.ip("xb", &format!("{family} route add {eid} {encap} dev gpe0"));
+        }
     }
 
     /// Planes at both sites with mappings of each other.
@@ -153,9 +176,37 @@ impl Lab {
     /// Sends `length` octets by TCP from host A to an address of host B; true when they arrive
     /// as they were sent.
     pub(crate) fn transfer(&self, address: &str, length: usize) -> bool {
+        self.transfer_between(["ha", "hb"], address, length)
+    }
+
+    /// As [`Self::transfer`], from host B to an address of host A.
+    pub(crate) fn transfer_back(&self, address: &str, length: usize) -> bool {
+        self.transfer_between(["hb", "ha"], address, length)
+    }
+
+    /// Sends `length` octets from host B to an address of host A with one system call, as
+    /// datagrams of 1000 octets; true when each arrives by itself.
+    pub(crate) fn burst_back(&self, address: &str, length: usize) -> bool {
+        let receiver = self.within("ha", || UdpSocket::bind((address, 0)).unwrap());
+        receiver.set_read_timeout(Some(Duration::from_secs(5))).unwrap();
+        let to = receiver.local_addr().unwrap();
+        let octets: Vec<u8> = (0..length).map(|n| (n / 1000 % 256).try_into().unwrap()).collect();
+        self.within("hb", || {
+            let any = if to.is_ipv6() { "[::]:0" } else { "0.0.0.0:0" };
+            let sender = UdpSocket::bind(any).unwrap();
+            setsockopt(&sender, UdpGsoSegment, &1000).unwrap();
+            sender.send_to(&octets, to).unwrap();
+        });
+        octets.chunks(1000).all(|expected| {
+            let mut datagram = [0; 2000];
+            receiver.recv(&mut datagram).is_ok_and(|length| &datagram[..length] == expected)
+        })
+    }
+
+    fn transfer_between(&self, [from, to]: [&str; 2], address: &str, length: usize) -> bool {
         let ip: IpAddr = address.parse().unwrap();
-        let listener = self.within("hb", || TcpListener::bind(SocketAddr::new(ip, 0)).unwrap());
-        let to = listener.local_addr().unwrap();
+        let listener = self.within(to, || TcpListener::bind(SocketAddr::new(ip, 0)).unwrap());
+        let listening = listener.local_addr().unwrap();
         let octets: Vec<u8> =
             (0..length).map(|n| (n * n / 251 % 256).try_into().unwrap()).collect();
         let received = thread::scope(|scope| {
@@ -165,7 +216,7 @@ impl Lab {
                 stream.read_to_end(&mut octets).unwrap();
                 Sha256::digest(&octets)
             });
-            let mut stream = self.within("ha", || TcpStream::connect(to).unwrap());
+            let mut stream = self.within(from, || TcpStream::connect(listening).unwrap());
             stream.write_all(&octets).unwrap();
             drop(stream);
             receiver.join().unwrap()
@@ -222,7 +273,7 @@ impl Plane {
     /// Sets what happens to packets to any prefix.
     pub(crate) fn set(&mut self, eid: &str, to: Route) {
         self.fib.apply(route(eid, Source::Static, to));
-        self.fib.publish();
+        self.publish();
         self.tun.release(eid_prefix(eid));
     }
 
@@ -231,7 +282,7 @@ impl Plane {
         for eid in EIDS[other] {
             self.fib.apply(route(eid, Source::Static, to));
         }
-        self.fib.publish();
+        self.publish();
         for eid in EIDS[other] {
             self.tun.release(eid_prefix(eid));
         }

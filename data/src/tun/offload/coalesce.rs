@@ -16,6 +16,7 @@ use weft_packet::ip::checksum::{Sum, set_ipv4};
 use weft_packet::ip::{Fragment, Header, length_field, protocol};
 
 use super::virtio::{PartialChecksum, Segmentation, Transport, VirtioHeader};
+use super::{TCP_CHECKSUM, UDP_CHECKSUM};
 
 /// The packets of one batch on their way to devices, in order. They stay in the buffer they were
 /// received into, which every method is given.
@@ -37,6 +38,8 @@ pub(in crate::tun) struct SuperPacket {
     pub(in crate::tun) ipv6: bool,
     /// The first packet.
     first: Range<usize>,
+    /// What it lacks.
+    lacks: VirtioHeader,
     /// What its headers say; `None` when nothing can join.
     flow: Option<Flow>,
     /// Payload of the packets that joined.
@@ -57,6 +60,8 @@ struct Flow {
     next: u32,
     /// The checksums of the first packet were found right.
     verified: bool,
+    /// The transport checksum is still to be computed.
+    unfinished: bool,
     /// Nothing can join any more.
     closed: bool,
     /// The last packet that joined had PSH set.
@@ -70,18 +75,20 @@ impl Coalescer {
         self.open.clear();
     }
 
-    /// Adds a packet for `device`; `range` is where in `buffer` it is and `header` is of it. UDP
-    /// is joined only if `udp` says the device takes it.
+    /// Adds a packet for `device`; `range` is where in `buffer` it is, `header` is of it and
+    /// `lacks` says what has to be added to it. UDP is joined only if `udp` says the device takes
+    /// it.
     pub(in crate::tun) fn add(
         &mut self,
         buffer: &[u8],
         range: Range<usize>,
         header: &Header,
+        lacks: VirtioHeader,
         device: usize,
         udp: bool,
     ) {
         let packet = &buffer[range.clone()];
-        let flow = Flow::of(packet, header).filter(|flow| flow.tcp || udp);
+        let flow = Flow::of(packet, header, lacks).filter(|flow| flow.tcp || udp);
         let slot = (header.flow_hash(packet) as usize ^ device) % SLOTS;
         if let (Some(flow), Some(index)) = (flow, self.open.get(slot)) {
             let open = &mut self.supers[index];
@@ -94,7 +101,7 @@ impl Coalescer {
         if index == self.supers.len() {
             self.supers.push(SuperPacket::default());
         }
-        self.supers[index].start(device, header.is_ipv6(), range, flow);
+        self.supers[index].start(device, header.is_ipv6(), range, lacks, flow);
         self.open.set(slot, index);
     }
 
@@ -105,25 +112,41 @@ impl Coalescer {
 }
 
 impl SuperPacket {
-    fn start(&mut self, device: usize, ipv6: bool, first: Range<usize>, flow: Option<Flow>) {
+    fn start(
+        &mut self,
+        device: usize,
+        ipv6: bool,
+        first: Range<usize>,
+        lacks: VirtioHeader,
+        flow: Option<Flow>,
+    ) {
         self.device = device;
         self.ipv6 = ipv6;
         self.bytes = flow.map_or(0, |flow| flow.size);
         self.first = first;
+        self.lacks = lacks;
         self.flow = flow;
         self.joined.clear();
     }
 
     /// How many packets it holds.
     pub(in crate::tun) fn packets(&self) -> u64 {
-        1 + self.joined.len() as u64
+        self.lacks.packets(self.first.len()) + self.joined.len() as u64
     }
 
     /// Octets of all its packets, each with its headers.
     pub(in crate::tun) fn bytes(&self) -> u64 {
-        let headers = self.flow.map_or(0, |flow| flow.payload);
-        self.first.len() as u64
-            + self.joined.iter().map(|payload| (headers + payload.len()) as u64).sum::<u64>()
+        let joined = self.joined.iter().map(|payload| payload.len() as u64).sum::<u64>();
+        let headers = match self.lacks.segmentation {
+            Some(segmentation) => usize::from(segmentation.headers),
+            None => self.flow.map_or(0, |flow| flow.payload),
+        };
+        self.first.len() as u64 + joined + (self.packets() - 1) * headers as u64
+    }
+
+    /// What a packet that is written as it is lacks.
+    pub(in crate::tun) fn lacks(&self) -> VirtioHeader {
+        self.lacks
     }
 
     /// The first packet.
@@ -199,9 +222,9 @@ impl SuperPacket {
             flow.closed = true;
             return false;
         }
-        let right = |packet| checksums_are_right(packet, header, flow.tcp);
-        let verified = flow.verified || right(first);
-        if !verified || !right(packet) {
+        let right = |packet, of: &Flow| checksums_are_right(packet, header, of);
+        let verified = flow.verified || right(first, flow);
+        if !verified || !right(packet, &new) {
             flow.closed = true;
             return false;
         }
@@ -217,7 +240,7 @@ impl SuperPacket {
 
 impl Flow {
     /// What a packet says of itself; `None` when nothing can join it.
-    fn of(packet: &[u8], header: &Header) -> Option<Self> {
+    fn of(packet: &[u8], header: &Header, lacks: VirtioHeader) -> Option<Self> {
         let plain = match header.destination {
             IpAddr::V4(_) => header.transport == 20,
             IpAddr::V6(_) => header.transport == 40,
@@ -227,7 +250,7 @@ impl Flow {
             protocol::UDP => false,
             _ => return None,
         };
-        if !plain || header.fragment != Fragment::Whole {
+        if !plain || header.fragment != Fragment::Whole || lacks.segmentation.is_some() {
             return None;
         }
         let upper = packet.get(header.transport..)?;
@@ -258,6 +281,7 @@ impl Flow {
             size,
             next,
             verified: false,
+            unfinished: lacks.checksum.is_some(),
             closed,
             pushed,
         })
@@ -289,12 +313,13 @@ impl Flow {
 }
 
 /// A packet that joins loses its checksums, so they must have been right. `header` is of a packet
-/// of the same flow.
-fn checksums_are_right(packet: &[u8], header: &Header, tcp: bool) -> bool {
+/// of the same flow, `flow` of this one.
+fn checksums_are_right(packet: &[u8], header: &Header, flow: &Flow) -> bool {
     let (ip, upper) = packet.split_at(header.transport);
-    let protocol = if tcp { protocol::TCP } else { protocol::UDP };
+    let protocol = if flow.tcp { protocol::TCP } else { protocol::UDP };
     let pseudo = Sum::pseudo_header(header.source, header.destination, protocol, upper.len());
-    (header.is_ipv6() || Sum::ZERO.with(ip).is_right()) && pseudo.with(upper).is_right()
+    (header.is_ipv6() || Sum::ZERO.with(ip).is_right())
+        && (flow.unfinished || pseudo.with(upper).is_right())
 }
 
 /// The newest super-packet of each flow, by flow hash. Flows that collide close each other's,
@@ -336,8 +361,6 @@ const MOST_SEGMENTS: usize = 512;
 /// `UDP_MAX_SEGMENTS` of older kernels, which refuse more.
 const MOST_DATAGRAMS: usize = 64;
 const SLOTS: usize = 512;
-const TCP_CHECKSUM: usize = 16;
-const UDP_CHECKSUM: usize = 6;
 const PSH: u8 = 0x08;
 const ACK: u8 = 0x10;
 const ECE: u8 = 0x40;

@@ -8,6 +8,7 @@ use weft_packet::ip::checksum::Sum;
 use weft_packet::ip::{Header, length_field};
 
 use super::virtio::{Segmentation, Transport};
+use super::{TCP_CHECKSUM, UDP_CHECKSUM};
 
 /// The packets of one super-packet. Their payload stays where it is; only headers are written.
 pub(in crate::tun) struct Segments<'a> {
@@ -156,8 +157,6 @@ fn set(octets: &mut [u8], at: usize, value: u16) {
 const TCP: u8 = weft_packet::ip::protocol::TCP;
 const UDP: u8 = weft_packet::ip::protocol::UDP;
 const UDP_HEADER: usize = 8;
-const TCP_CHECKSUM: usize = 16;
-const UDP_CHECKSUM: usize = 6;
 const FIN: u8 = 0x01;
 const PSH: u8 = 0x08;
 const CWR: u8 = 0x80;

@@ -1,4 +1,5 @@
 use super::super::segment::Segments;
+use super::super::unfinished::missing;
 use super::*;
 use proptest::prelude::*;
 
@@ -67,19 +68,28 @@ impl Maker {
     }
 }
 
+/// What neighbours' super-packets are cut to.
+const LARGEST_PACKET: usize = 1500;
 const TCP4: Maker = Maker { ipv6: false, tcp: true, port: 1 };
 const UDP6: Maker = Maker { ipv6: true, tcp: false, port: 1 };
 
-/// Coalesces `packets` and gives what would be written to the device.
-fn coalesce(packets: &[Vec<u8>]) -> Vec<(VirtioHeader, Vec<u8>)> {
+/// Adds packets that are to leave through a device in one batch.
+fn gather(packets: &[Vec<u8>]) -> (Coalescer, Vec<u8>) {
     let buffer = packets.concat();
     let mut coalescer = Coalescer::default();
     let mut at = 0;
     for packet in packets {
         let header = Header::read(packet).unwrap();
-        coalescer.add(&buffer, at..at + packet.len(), &header, 0, true);
+        let lacks = missing(packet, &header, None, || LARGEST_PACKET);
+        coalescer.add(&buffer, at..at + packet.len(), &header, lacks, 0, true);
         at += packet.len();
     }
+    (coalescer, buffer)
+}
+
+/// Coalesces `packets` and gives what would be written to the device.
+fn coalesce(packets: &[Vec<u8>]) -> Vec<(VirtioHeader, Vec<u8>)> {
+    let (coalescer, buffer) = gather(packets);
     coalescer
         .super_packets()
         .iter()
@@ -91,7 +101,7 @@ fn coalesce(packets: &[Vec<u8>]) -> Vec<(VirtioHeader, Vec<u8>)> {
                     s.payload().for_each(|range| written.extend(&buffer[range]));
                     (virtio, written)
                 }
-                None => (VirtioHeader::default(), buffer[s.first()].to_vec()),
+                None => (s.lacks(), buffer[s.first()].to_vec()),
             }
         })
         .collect()
@@ -140,7 +150,48 @@ fn the_checksum_left_to_the_kernel_completes_to_the_right_one() {
     let sum = Sum::ZERO.with(&octets[start..]).checksum();
     octets[field..field + 2].copy_from_slice(&sum.to_be_bytes());
     let header = Header::read(&octets).unwrap();
-    assert!(checksums_are_right(&octets, &header, true));
+    let flow = Flow::of(&octets, &header, VirtioHeader::default()).unwrap();
+    assert!(checksums_are_right(&octets, &header, &flow));
+}
+
+/// The packet as a kernel leaves it to a card.
+fn unfinished(packet: &[u8]) -> Vec<u8> {
+    let mut packet = packet.to_vec();
+    let header = Header::read(&packet).unwrap();
+    let length = header.length - header.transport;
+    let sum = Sum::pseudo_header(header.source, header.destination, header.protocol, length);
+    let field = if header.protocol == protocol::TCP { TCP_CHECKSUM } else { UDP_CHECKSUM };
+    let at = header.transport + field;
+    packet[at..at + 2].copy_from_slice(&sum.folded().to_be_bytes());
+    packet
+}
+
+#[test]
+fn unfinished_packets_join_like_finished_ones() {
+    for maker in [TCP4, UDP6] {
+        let packets = maker.burst(&[vec![1; 1000], vec![2; 1000], vec![3; 10]]);
+        let lacking: Vec<_> = packets.iter().map(|packet| unfinished(packet)).collect();
+        let written = coalesce(&lacking);
+        assert_eq!(written.len(), 1);
+        assert_eq!(cut(&written), packets);
+        let mixed = [packets[0].clone(), lacking[1].clone(), packets[2].clone()];
+        assert_eq!(cut(&coalesce(&mixed)), packets);
+    }
+}
+
+#[test]
+fn a_neighbours_super_packet_is_cut_and_counted() {
+    let payload: Vec<u8> = (0..4000u32).map(|n| (n % 251) as u8).collect();
+    let packets = TCP4.burst(&[payload.clone(), vec![2; 100]]);
+    let (coalescer, _) = gather(&[unfinished(&packets[0]), packets[1].clone()]);
+    let [first, second] = coalescer.super_packets() else { panic!("they joined") };
+    assert_eq!((first.packets(), first.bytes()), (3, 4000 + 3 * 40));
+    assert_eq!((second.packets(), second.bytes()), (1, 140));
+    let written = coalesce(&[unfinished(&packets[0])]);
+    let again = cut(&written);
+    let sizes: Vec<_> = again.iter().map(Vec::len).collect();
+    assert_eq!(sizes, [LARGEST_PACKET, LARGEST_PACKET, 4000 + 3 * 40 - 2 * LARGEST_PACKET]);
+    assert_eq!(again.iter().flat_map(|packet| packet[40..].to_vec()).collect::<Vec<_>>(), payload);
 }
 
 #[test]
@@ -195,7 +246,8 @@ fn two_devices_never_share_a_super_packet() {
     for (device, packet) in packets.iter().enumerate() {
         let header = Header::read(packet).unwrap();
         let at = device * packet.len();
-        coalescer.add(&buffer, at..at + packet.len(), &header, device, true);
+        let lacks = VirtioHeader::default();
+        coalescer.add(&buffer, at..at + packet.len(), &header, lacks, device, true);
     }
     assert_eq!(coalescer.super_packets().len(), 2);
 }

@@ -1,0 +1,143 @@
+//! The program in front of the planes.
+
+use std::net::{IpAddr, SocketAddr, UdpSocket};
+use std::path::Path;
+use std::thread;
+use std::time::{Duration, Instant};
+
+use nix::net::if_::if_nametoindex;
+use weft_data::ebpf::{Counters, Ebpf, Instance, Port};
+use weft_data::tun::Options;
+use weft_fib::Encapsulation;
+use weft_packet::addr::InstanceId;
+
+use super::{A, B, DEVICE, Lab, NODES, Plane, RLOCS, impossible};
+
+/// Why the tests of the program cannot run here.
+pub(crate) fn refused() -> bool {
+    if impossible() {
+        return true;
+    }
+    match Ebpf::probe() {
+        Ok(()) => false,
+        Err(refusal) => {
+            println!("skipped: {refusal}");
+            true
+        }
+    }
+}
+
+/// The host's port and the uplink of an xTR, in whose namespace this is asked.
+pub(crate) fn ports(peer: bool) -> [Port; 2] {
+    let instance = Some(InstanceId::DEFAULT);
+    let port = Port { interface: 0, instance, encapsulate: false, decapsulate: false, peer: false };
+    [
+        Port { interface: index("h0"), encapsulate: true, peer, ..port },
+        Port { interface: index("u0"), decapsulate: true, ..port },
+    ]
+}
+
+/// The kernel's number of a device of the namespace this is asked in.
+pub(crate) fn index(device: &str) -> u32 {
+    if_nametoindex(device).unwrap()
+}
+
+impl Lab {
+    /// As [`Lab::plane`], with the program in front of it.
+    pub(crate) fn fast_plane(&self, site: usize, ipv6_outer: bool, options: Options) -> Plane {
+        let options = Options { udp_gro: false, ..options };
+        let mut plane = self.plane(site, ipv6_outer, 1500, options.clone());
+        plane.ebpf = Some(self.ebpf(site, &mut plane, &options, None));
+        plane
+    }
+
+    /// As [`Lab::planes`], with the program in front of both.
+    pub(crate) fn fast_planes(&self, encapsulation: Encapsulation, ipv6_outer: bool) -> [Plane; 2] {
+        [A, B].map(|site| {
+            let mut plane = self.fast_plane(site, ipv6_outer, Options::default());
+            plane.map(1 - site, encapsulation, ipv6_outer);
+            plane
+        })
+    }
+
+    /// Starts the program at a site, with the plane's table, on the host's port and the uplink.
+    pub(crate) fn ebpf(
+        &self,
+        site: usize,
+        plane: &mut Plane,
+        options: &Options,
+        pins: Option<&Path>,
+    ) -> Ebpf {
+        self.within(NODES[site], || {
+            let mut ebpf = Ebpf::start(options, pins).unwrap();
+            let id = InstanceId::DEFAULT;
+            ebpf.set_instances(&[Instance { id, device: index(DEVICE), any_source: false }]);
+            ebpf.set_locals(&RLOCS[site].map(|rloc| rloc.parse().unwrap()));
+            plane.fib.watch();
+            plane.fib.take_updates();
+            ebpf.apply(Instant::now(), plane.fib.snapshot_updates());
+            ebpf.set_ports(&ports(false)).unwrap();
+            ebpf
+        })
+    }
+
+    /// Sends datagrams of `length` octets from host A to an address of host B, which sends them
+    /// back; how many returned as they were sent.
+    pub(crate) fn echo(&self, address: &str, count: usize, length: usize) -> usize {
+        const AT_ONCE: usize = 50;
+        let ip: IpAddr = address.parse().unwrap();
+        let any = if ip.is_ipv6() { "[::]:0" } else { "0.0.0.0:0" };
+        let server = self.within("hb", || UdpSocket::bind(SocketAddr::new(ip, 0)).unwrap());
+        let client = self.within("ha", || UdpSocket::bind(any).unwrap());
+        let to = server.local_addr().unwrap();
+        for socket in [&server, &client] {
+            socket.set_read_timeout(Some(Duration::from_secs(5))).unwrap();
+        }
+        client.connect(to).unwrap();
+        let datagram = |n: usize| -> Vec<u8> {
+            (0..length).map(|m| ((n + m) % 251).try_into().unwrap()).collect()
+        };
+        thread::scope(|scope| {
+            scope.spawn(|| reflect(&server));
+            let mut returned = 0;
+            for start in (0..count).step_by(AT_ONCE) {
+                let batch: Vec<_> = (start..count.min(start + AT_ONCE)).map(datagram).collect();
+                for datagram in &batch {
+                    client.send(datagram).unwrap();
+                }
+                let mut octets = [0; 1 << 16];
+                for _ in &batch {
+                    let Ok(got) = client.recv(&mut octets) else { break };
+                    returned += usize::from(batch.iter().any(|sent| sent == &octets[..got]));
+                }
+            }
+            self.within("hb", || {
+                UdpSocket::bind(SocketAddr::new(ip, 0)).unwrap().send_to(&[], to).unwrap();
+            });
+            returned
+        })
+    }
+}
+
+/// Sends back what comes, until it is nothing.
+fn reflect(server: &UdpSocket) {
+    let mut octets = [0; 1 << 16];
+    while let Ok((length @ 1.., from)) = server.recv_from(&mut octets) {
+        server.send_to(&octets[..length], from).unwrap();
+    }
+}
+
+impl Plane {
+    /// Shows changes to both planes.
+    pub(crate) fn publish(&mut self) {
+        self.fib.publish();
+        if let Some(ebpf) = &mut self.ebpf {
+            ebpf.apply(Instant::now(), self.fib.take_updates());
+        }
+    }
+
+    /// What the program counted.
+    pub(crate) fn fast(&self) -> Counters {
+        self.ebpf.as_ref().unwrap().counters()
+    }
+}
