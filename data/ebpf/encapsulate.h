@@ -127,17 +127,19 @@ INLINE int wrap(struct __sk_buff *skb, const struct entry *entry, const struct h
     ethernet = (void *)(long)skb->data;
     end = (void *)(long)skb->data_end;
     start = ethernet + 1;
-    if (start + sizeof(struct outer6) + sizeof(struct ipv4) > end)
-        return fail();
     if (v6) {
+        if (start + sizeof(struct outer6) > end)
+            return fail();
         sum = write_outer6(start, entry, hop);
         ethernet->protocol = swap16(ETH_P_IPV6);
     } else {
+        if (start + sizeof(struct outer4) > end)
+            return fail();
         write_outer4(start, entry, hop);
         ethernet->protocol = swap16(ETH_P_IP);
     }
     start += step_over(size);
-    if (start + sizeof(struct ipv6) > end)
+    if (start + (entry->packet->v6 ? sizeof(struct ipv6) : sizeof(struct ipv4)) > end)
         return fail();
     tunnel = start - sizeof(*tunnel);
     sum += write_tunnel(tunnel, entry, hop);
