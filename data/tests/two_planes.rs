@@ -388,3 +388,45 @@ fn instances_come_and_go_while_others_carry_traffic() {
     a.tun.stop();
     assert!(!lab.run("xa", "ip link show weft0").1);
 }
+
+#[test]
+fn devices_may_outlive_their_plane() {
+    if impossible() {
+        return;
+    }
+    let lab = Lab::new(1400);
+    let there = || lab.run("xa", "ip link show weft0").1;
+    let routes = || lab.run("xa", "ip route show dev weft0").0;
+    let [a, _b] = lab.planes(Encapsulation::Lisp, false);
+    lab.ping(HOST_B[0]);
+    let routed = routes();
+    assert!(routed.contains("10.2.0.0/24"), "{routed}");
+    a.tun.detach();
+    assert!(there() && !lab.run("ha", "ping -n -c 1 -W 1 10.2.0.2").1, "a device of nobody");
+    let kept = routes();
+    assert!(kept.contains("10.2.0.0/24"), "{kept}");
+
+    // Another plane takes it over; that it has another number of queues does not matter.
+    let queues = Some(3);
+    let mut a = lab.plane(A, false, 1500, Options { queues, ..Options::default() });
+    a.map(B, Encapsulation::Lisp, false);
+    for address in HOST_B {
+        lab.ping(address);
+        assert!(lab.transfer(address, 4 << 20));
+    }
+    assert_eq!(routes(), routed);
+    a.tun.stop();
+    assert!(!there(), "the next plane cleans up");
+
+    // A persistent device is one from its start; told to remove it, the plane does all the same.
+    let lasting = Options { persistent: true, ..Options::default() };
+    let a = lab.plane(A, false, 1500, lasting);
+    let seven = InstanceId::new(7).unwrap();
+    lab.within("xa", || a.tun.add_instance(seven, "weft7").unwrap());
+    let (said, _) = lab.run("xa", "ip -d link show weft7");
+    assert!(said.contains("persist on"), "{said}");
+    assert!(a.tun.remove_instance(seven));
+    assert!(!lab.run("xa", "ip link show weft7").1);
+    a.tun.stop();
+    assert!(!there());
+}

@@ -13,7 +13,8 @@ use weft_packet::addr::InstanceId;
 
 use super::offload::VirtioHeader;
 
-/// One queue of a device. The kernel removes the device with its last queue.
+/// One queue of a device. The kernel removes the device with its last queue, unless it is
+/// persistent.
 #[derive(Debug)]
 pub(super) struct Queue {
     file: File,
@@ -22,9 +23,18 @@ pub(super) struct Queue {
 }
 
 impl Queue {
-    /// Makes the device `name` with this many queues.
-    pub(super) fn open_all(name: &str, queues: usize) -> io::Result<Vec<Self>> {
-        (0..queues).map(|_| Self::open(name)).collect()
+    /// Makes the device `name` with this many queues, or takes it over if it is there.
+    pub(super) fn open_all(name: &str, queues: usize, persistent: bool) -> io::Result<Vec<Self>> {
+        let queues = (0..queues).map(|_| Self::open(name)).collect::<io::Result<Vec<_>>>()?;
+        queues.iter().try_for_each(|queue| queue.set_persistent(persistent))?;
+        Ok(queues)
+    }
+
+    /// Whether the device stays when nobody has a queue of it.
+    pub(super) fn set_persistent(&self, on: bool) -> io::Result<()> {
+        let on = libc::c_ulong::from(on);
+        // SAFETY: the descriptor is open and the argument is passed by value.
+        result(unsafe { libc::ioctl(self.file.as_raw_fd(), libc::TUNSETPERSIST, on) })
     }
 
     /// Reads one packet behind its virtio header.
@@ -88,6 +98,11 @@ impl Devices {
     pub(super) fn remove(&mut self, instance: InstanceId) -> Option<Queue> {
         let place = self.by_instance.remove(&instance)?;
         self.places[place].take().map(|(_, queue)| queue)
+    }
+
+    /// Every queue.
+    pub(super) fn queues(&self) -> impl Iterator<Item = &Queue> {
+        self.places.iter().flatten().map(|(_, queue)| queue)
     }
 
     /// The place of an instance's device.

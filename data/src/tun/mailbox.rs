@@ -20,8 +20,8 @@ pub(super) enum Command {
     RemoveDevice(InstanceId, Sender<()>),
     /// Look up the held packets of these EIDs again.
     Release(EidPrefix),
-    /// End.
-    Stop,
+    /// End, and leave the devices or take them away.
+    Stop { devices_stay: bool },
 }
 
 /// Commands a worker has not seen yet.

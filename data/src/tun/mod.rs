@@ -83,6 +83,9 @@ pub enum Error {
 /// A running plane. Dropping it stops the workers and removes the devices.
 pub struct Tun {
     workers: Vec<Handle>,
+    persistent: bool,
+    /// The devices are left when the workers have stopped.
+    devices_stay: bool,
     devices: Mutex<BTreeMap<InstanceId, String>>,
     senders: Arc<Senders>,
     samples: Arc<Samples>,
@@ -115,6 +118,8 @@ impl Tun {
             .map_err(Error::socket)?;
         let mut tun = Self {
             workers: Vec::new(),
+            persistent: options.persistent,
+            devices_stay: false,
             devices: Mutex::default(),
             senders: senders.clone(),
             samples: Arc::default(),
@@ -171,7 +176,7 @@ impl Tun {
         if devices.contains_key(&instance) {
             return Err(Error::Exists(instance));
         }
-        let queues = Queue::open_all(device, self.workers.len())
+        let queues = Queue::open_all(device, self.workers.len(), self.persistent)
             .map_err(|source| Error::Device { device: device.to_owned(), source })?;
         devices.insert(instance, device.to_owned());
         for (worker, queue) in self.workers.iter().zip(queues) {
@@ -214,6 +219,13 @@ impl Tun {
         drop(self);
     }
 
+    /// Stops the workers and leaves the devices, with the routes and rules that point to them: a
+    /// plane started for devices of the same names takes them over. What is routed into them
+    /// until then is lost.
+    pub fn detach(mut self) {
+        self.devices_stay = true;
+    }
+
     fn tell(&self, command: impl Fn() -> Command) {
         self.workers.iter().for_each(|worker| worker.mailbox.put(command()));
     }
@@ -225,7 +237,8 @@ impl Tun {
 
 impl Drop for Tun {
     fn drop(&mut self) {
-        self.tell(|| Command::Stop);
+        let devices_stay = self.devices_stay;
+        self.tell(|| Command::Stop { devices_stay });
         for thread in self.workers.iter_mut().filter_map(|worker| worker.thread.take()) {
             if thread.join().is_err() {
                 tracing::error!("data plane worker panicked");

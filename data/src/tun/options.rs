@@ -17,6 +17,10 @@ pub struct Options {
     pub source_ports: usize,
     /// Receive buffer of each UDP socket, octets. Fixed at start.
     pub receive_buffer: usize,
+    /// Devices outlive a plane that ends without [`Tun::stop`](super::Tun::stop), as in a crash,
+    /// with the routes and rules that point to them; the next plane takes them over. Fixed at
+    /// start.
+    pub persistent: bool,
     /// Let the kernel join received datagrams. It joins them before anything else sees them, so
     /// this must be off while an eBPF program takes packets in front of the sockets.
     pub udp_gro: bool,
@@ -57,6 +61,7 @@ impl Default for Options {
             queues: None,
             source_ports: 16,
             receive_buffer: 8 << 20,
+            persistent: false,
             udp_gro: true,
             ttl: Ttl::default(),
             dscp: Dscp::default(),

@@ -164,10 +164,14 @@ impl Worker {
                 Command::RemoveDevice(instance, _done) => {
                     if let Some(queue) = self.devices.remove(instance) {
                         let _ = self.poll.delete(&queue);
+                        set_persistent(&queue, false);
                     }
                 }
                 Command::Release(eid) => released.push(eid),
-                Command::Stop => return false,
+                Command::Stop { devices_stay } => {
+                    self.devices.queues().for_each(|queue| set_persistent(queue, devices_stay));
+                    return false;
+                }
             }
         }
         if !released.is_empty() && !self.hold.is_empty() {
@@ -321,6 +325,13 @@ impl Token {
             3 => Self::Sender(u16::try_from(index).unwrap_or(u16::MAX)),
             _ => Self::Mail,
         }
+    }
+}
+
+fn set_persistent(queue: &Queue, on: bool) {
+    // A device that was removed by someone else cannot be asked.
+    if let Err(error) = queue.set_persistent(on) {
+        tracing::debug!(%error, on, "a TUN device stays, or goes, as it was told before");
     }
 }
 

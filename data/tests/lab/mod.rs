@@ -110,7 +110,7 @@ impl Lab {
         let tun = self.within(node, || Tun::start(options, &instances, reader, take).unwrap());
         self.ip(node, &format!("link set {DEVICE} up mtu 9000"));
         for (family, eid) in ["-4", "-6"].into_iter().zip(EIDS[1 - site]) {
-            self.ip(node, &format!("{family} route add {eid} dev {DEVICE}"));
+            self.ip(node, &format!("{family} route replace {eid} dev {DEVICE}"));
         }
         Plane { tun, ebpf: None, fib, upcalls }
     }
