@@ -186,11 +186,13 @@ fn halves(address: Ipv6Addr) -> [u64; 2] {
     [(bits >> 64) as u64, (bits & 0xffff_ffff_ffff_ffff) as u64]
 }
 
-/// Folded multiplication: every input bit reaches every output bit.
+/// Spreads every input bit over all output bits (the finalizer of SplitMix64): 64-bit arithmetic
+/// only, because the program in the kernel does the same.
 fn mix(value: u64, hash: u64) -> u64 {
-    let factor = value ^ hash ^ 0x9e37_79b9_7f4a_7c15;
-    let (low, high) = factor.carrying_mul(0xd6e8_feb8_6659_fd93, 0);
-    low ^ high
+    let value = value ^ hash;
+    let value = (value ^ value >> 30).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+    let value = (value ^ value >> 27).wrapping_mul(0x94d0_49bb_1331_11eb);
+    value ^ value >> 31
 }
 
 /// TCP, UDP, DCCP, SCTP and UDP-Lite: ports are the first four octets.
@@ -284,6 +286,15 @@ mod tests {
         seen.dedup();
         assert_eq!(seen.len(), 16, "256 flows reach each of 16 sockets");
         assert_eq!(hash([1, 2, 3, 4]), hash([1, 2, 3, 4]));
+    }
+
+    #[test]
+    fn hash_is_the_one_the_kernel_program_computes() {
+        let hash = |source: &str, destination: &str, protocol, ports| {
+            flow_hash(source.parse().unwrap(), destination.parse().unwrap(), protocol, ports)
+        };
+        assert_eq!(hash("10.1.0.2", "10.2.0.2", 1, None), 0x0d32_28e7);
+        assert_eq!(hash("fd00:1::2", "fd00:2::2", 17, Some((1000, 2000))), 0xbf6a_d304);
     }
 
     proptest! {
