@@ -75,7 +75,8 @@ impl Spread {
     }
 }
 
-/// `receive ADDRESS PORT SECONDS`: counts from shortly after the first datagram on.
+/// `receive ADDRESS PORT SECONDS`: counts from shortly after the first datagram on, and what CPU
+/// time the whole machine spent meanwhile.
 #[expect(clippy::disallowed_methods, reason = "a benchmark measures time")]
 pub(crate) fn receive(words: &[&str]) -> Result<Value, String> {
     let [address, port, seconds] = words else { return Err(crate::HELP.into()) };
@@ -85,18 +86,18 @@ pub(crate) fn receive(words: &[&str]) -> Result<Value, String> {
     let mut buffers = vec![[0u8; 2048]; BATCH];
     let mut headers = MultiHeaders::<SockaddrStorage>::preallocate(BATCH, None);
     if !wait(&socket, 10_000) {
-        return Ok(json!({ "packets": 0, "per_s": 0.0 }));
+        return Err("nothing comes".into());
     }
     let first = Instant::now();
     let end = first + Duration::from_secs_f64(parse(seconds)?);
-    let mut counted: Option<(Instant, u64)> = None;
+    let mut counted: Option<(Instant, Duration, u64)> = None;
     loop {
         let now = Instant::now();
         if now >= end {
             break;
         }
         if counted.is_none() && now - first >= WARM_UP {
-            counted = Some((now, 0));
+            counted = Some((now, machine_time(), 0));
         }
         let mut iov: Vec<[IoSliceMut<'_>; 1]> =
             buffers.iter_mut().map(|buffer| [IoSliceMut::new(buffer)]).collect();
@@ -104,7 +105,7 @@ pub(crate) fn receive(words: &[&str]) -> Result<Value, String> {
         match recvmmsg(socket.as_raw_fd(), &mut headers, iov.iter_mut(), flags, None) {
             Ok(messages) => {
                 let received = messages.count() as u64;
-                if let Some((_, packets)) = &mut counted {
+                if let Some((.., packets)) = &mut counted {
                     *packets += received;
                 }
             }
@@ -113,13 +114,58 @@ pub(crate) fn receive(words: &[&str]) -> Result<Value, String> {
             }
         }
     }
-    let (since, packets) = counted.unwrap_or((first, 0));
-    let elapsed = since.elapsed().as_secs_f64();
-    Ok(json!({ "packets": packets, "per_s": packets as f64 / elapsed.max(1e-9) }))
+    let (since, spent, packets) = counted.ok_or("too short to count anything")?;
+    let (elapsed, spent) = (since.elapsed(), machine_time().saturating_sub(spent));
+    Ok(json!({
+        "packets": packets,
+        "per_s": packets as f64 / elapsed.as_secs_f64().max(1e-9),
+        "cpu_ns_per_packet": spent.as_nanos() as f64 / packets.max(1) as f64,
+    }))
+}
+
+/// What all CPUs of the machine have spent on something so far.
+fn machine_time() -> Duration {
+    let stat = std::fs::read_to_string("/proc/stat").unwrap_or_default();
+    busy(&stat)
+}
+
+/// The time of `/proc/stat` that is neither idle nor another guest's.
+fn busy(stat: &str) -> Duration {
+    let columns = stat.lines().next().unwrap_or_default().split_whitespace().skip(1);
+    // hundredths of seconds, on whatever machine
+    let ticks: Vec<u64> = columns.filter_map(|column| column.parse().ok()).collect();
+    match ticks.as_slice() {
+        [user, nice, system, _idle, _waiting, interrupts, softirqs, ..] => {
+            Duration::from_millis(10 * (user + nice + system + interrupts + softirqs))
+        }
+        _ => Duration::ZERO,
+    }
 }
 
 fn wait(socket: &UdpSocket, milliseconds: u16) -> bool {
     use std::os::fd::AsFd;
     let mut descriptors = [PollFd::new(socket.as_fd(), PollFlags::POLLIN)];
     poll(&mut descriptors, PollTimeout::from(milliseconds)).is_ok_and(|ready| ready > 0)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn idle_and_stolen_time_is_spent_by_nobody() {
+        let stat = "cpu  100 20 300 9999 8888 4 50 7777 0 0\ncpu0 1 2 3 4 5 6 7 8 0 0\n";
+        assert_eq!(busy(stat), Duration::from_millis(4740));
+        assert_eq!(busy(""), Duration::ZERO);
+    }
+
+    #[test]
+    fn a_spread_flood_reaches_every_destination() {
+        let to = SocketAddr::new([10, 2, 0, 2].into(), 7001);
+        let mut spread = Spread { to, destinations: 64, state: 12_345 };
+        let reached: std::collections::BTreeSet<_> = (0..10_000).map(|_| spread.next()).collect();
+        assert_eq!(reached.len(), 64);
+        let one = Spread { to, destinations: 0, state: 0 }.next();
+        assert_eq!(one, to);
+    }
 }

@@ -21,8 +21,10 @@ Usage: cargo xtask CHORE
   demo            build weft, run the quickstart network, show what it does
                   --weft PATH: of a binary that is built already
   test [WHICH]    everything CI runs; WHICH: check, unit, sim, fuzz, labs
-  bench [GROUP]   measure, side by side with the kernel; GROUP: dataplane, firstpacket, outage,
-                  ms, idle, storm     --json FILE, --rounds N, --weft PATH
+  bench [GROUP]   measure, side by side with the kernel; GROUP: dataplane (or dataplane.forwarding,
+                  .wire, .scale, .restart), firstpacket, outage, ms, idle, storm
+                  --rounds N, --quick, --weft PATH: of a binary that is built already
+                  --json FILE, --history FILE: append a line, --svg FILE: draw a chart
   check           formatting, lints, crate dependencies, licences
 ";
 

@@ -14,6 +14,7 @@ struct Needed {
 const NEEDED: &[Needed] = &[
     Needed { program: "ip", package: "iproute2" },
     Needed { program: "ping", package: "iputils-ping" },
+    Needed { program: "ethtool", package: "ethtool" },
     Needed { program: "iperf3", package: "iperf3" },
     Needed { program: "tcpdump", package: "tcpdump" },
     Needed { program: "tshark", package: "tshark" },

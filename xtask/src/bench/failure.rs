@@ -72,7 +72,7 @@ pub(super) fn outage(tools: &Tools, rounds: usize) -> Result<Vec<Figure>> {
         note(&format!("{verb}: {} ms", all.join(", ")));
         let longest = outages.iter().copied().fold(0.0, f64::max);
         let beside = format!("longest {} of {rounds}", number(longest));
-        figures.extend(median(&outages).map(|value| Figure { id, value, beside }));
+        figures.extend(median(&outages).map(|value| Figure::new(id, value, beside)));
     }
     Ok(figures)
 }
@@ -99,11 +99,11 @@ pub(super) fn storm(tools: &Tools, rounds: usize) -> Result<Vec<Figure>> {
         }
     }
     let beside = format!("of {} pings during storms of 10000 destinations a second", number(sent));
-    let mut figures = vec![Figure { id: "storm.established_loss", value: lost, beside }];
+    let mut figures = vec![Figure::new("storm.established_loss", lost, beside)];
     let ids = ["storm.requests_per_destination", "storm.requests_per_destination_silent"];
     for (id, ratios) in ids.into_iter().zip(&ratios) {
         let beside = "Map-Requests until 5 s later".to_owned();
-        figures.extend(median(ratios).map(|value| Figure { id, value, beside }));
+        figures.extend(median(ratios).map(|value| Figure::new(id, value, beside)));
     }
     Ok(figures)
 }

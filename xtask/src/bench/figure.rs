@@ -26,16 +26,69 @@ const fn row(id: &'static str, what: &'static str, reach: Reach) -> Row {
 /// Every figure, in the order of the table. Ratios are to the kernel's plain forwarding.
 #[rustfmt::skip]
 const ROWS: &[Row] = &[
-    row("dataplane.tun.tcp1", "TCP, 1 stream: weft / plain", Reach::AtLeast(0.55)),
-    row("dataplane.tun.tcp4", "TCP, 4 streams: weft / plain", Reach::Any),
-    row("dataplane.tun.pps64", "64-octet frames, one flow: weft / plain", Reach::AtLeast(1.0)),
-    row("dataplane.tun.pps64_flows", "64-octet frames, 16384 destinations: weft / plain", Reach::AtLeast(0.8)),
-    row("dataplane.tun.rtt_extra_us", "ping round trip beyond plain, \u{b5}s", Reach::Any),
+    row("dataplane.ebpf.tcp1", "TCP, 1 stream: weft ebpf / plain", Reach::AtLeast(1.0)),
+    row("dataplane.ebpf.tcp4", "TCP, 4 streams: weft ebpf / plain", Reach::AtLeast(0.98)),
+    row("dataplane.ebpf.pps64", "64-octet frames, one flow: weft ebpf / plain", Reach::AtLeast(1.1)),
+    row("dataplane.ebpf.pps64_flows", "64-octet frames, 16384 flows: weft ebpf / plain", Reach::Any),
+    row("dataplane.ebpf.cpu64", "CPU time of a 64-octet frame: weft ebpf / plain", Reach::Any),
+    row("dataplane.ebpf.rtt_extra_us", "round trip beyond plain, median, \u{b5}s", Reach::AtMost(1.0)),
+    row("dataplane.ebpf.rtt_p99_extra_us", "round trip beyond plain, 99th percentile, \u{b5}s", Reach::Any),
+    row("dataplane.ebpf.wire_tcp1", "wire, TCP, 1 stream: weft ebpf (VXLAN-GPE) / kernel VXLAN", Reach::AtLeast(1.1)),
+    row("dataplane.ebpf.wire_tcp4", "wire, TCP, 4 streams: weft ebpf (VXLAN-GPE) / kernel VXLAN", Reach::Any),
+    row("dataplane.ebpf.wire_pps64", "wire, 64-octet frames: weft ebpf (VXLAN-GPE) / kernel VXLAN", Reach::Any),
+    row("dataplane.ebpf.wire_cpu64", "wire, CPU time of a 64-octet frame: weft ebpf (VXLAN-GPE) / kernel VXLAN", Reach::Any),
+    row("dataplane.ebpf.wire_rtt_extra_us", "wire, round trip beyond kernel VXLAN, \u{b5}s", Reach::Any),
+    row("dataplane.ebpf.wire_rtt_p99_extra_us", "the same, 99th percentile", Reach::Any),
+    row("dataplane.ebpf_lisp.wire_tcp1", "wire, TCP, 1 stream: weft ebpf (LISP) / kernel VXLAN", Reach::Any),
+    row("dataplane.ebpf_lisp.wire_tcp4", "wire, TCP, 4 streams: weft ebpf (LISP) / kernel VXLAN", Reach::Any),
+    row("dataplane.ebpf_lisp.wire_pps64", "wire, 64-octet frames: weft ebpf (LISP) / kernel VXLAN", Reach::Any),
+    row("dataplane.ebpf_lisp.wire_cpu64", "wire, CPU time of a 64-octet frame: weft ebpf (LISP) / kernel VXLAN", Reach::Any),
+    row("dataplane.ebpf_lisp.wire_rtt_extra_us", "wire, round trip beyond kernel VXLAN, \u{b5}s", Reach::Any),
+    row("dataplane.ebpf_lisp.wire_rtt_p99_extra_us", "the same, 99th percentile", Reach::Any),
+    row("dataplane.ebpf.pps64_1m", "16384 flows: 1 M prefixes / 1 prefix", Reach::AtLeast(0.97)),
+    row("dataplane.ebpf.lookup_1m_ns", "lookup among 1 M prefixes, ns", Reach::AtMost(80.0)),
+    row("dataplane.ebpf.update_per_s", "prefixes installed a second", Reach::AtLeast(500_000.0)),
+    row("dataplane.restart_lost", "packets lost while the router is restarted", Reach::AtMost(0.0)),
+    row("dataplane.tun.tcp1", "TCP, 1 stream: weft tun / plain", Reach::AtLeast(0.55)),
+    row("dataplane.tun.tcp4", "TCP, 4 streams: weft tun / plain", Reach::Any),
+    row("dataplane.tun.pps64", "64-octet frames, one flow: weft tun / plain", Reach::AtLeast(1.0)),
+    row("dataplane.tun.pps64_flows", "64-octet frames, 16384 flows: weft tun / plain", Reach::AtLeast(0.8)),
+    row("dataplane.tun.cpu64", "CPU time of a 64-octet frame: weft tun / plain", Reach::Any),
+    row("dataplane.tun.rtt_extra_us", "round trip beyond plain, median, \u{b5}s", Reach::Any),
+    row("dataplane.tun.rtt_p99_extra_us", "round trip beyond plain, 99th percentile, \u{b5}s", Reach::Any),
     row("dataplane.vxlan.tcp1", "TCP, 1 stream: kernel VXLAN / plain", Reach::Any),
     row("dataplane.vxlan.tcp4", "TCP, 4 streams: kernel VXLAN / plain", Reach::Any),
     row("dataplane.vxlan.pps64", "64-octet frames, one flow: kernel VXLAN / plain", Reach::Any),
-    row("dataplane.vxlan.pps64_flows", "64-octet frames, 16384 destinations: kernel VXLAN / plain", Reach::Any),
-    row("dataplane.vxlan.rtt_extra_us", "ping round trip beyond plain, kernel VXLAN, \u{b5}s", Reach::Any),
+    row("dataplane.vxlan.pps64_flows", "64-octet frames, 16384 flows: kernel VXLAN / plain", Reach::Any),
+    row("dataplane.vxlan.cpu64", "CPU time of a 64-octet frame: kernel VXLAN / plain", Reach::Any),
+    row("dataplane.vxlan.rtt_extra_us", "round trip beyond plain, kernel VXLAN, \u{b5}s", Reach::Any),
+    row("dataplane.vxlan.rtt_p99_extra_us", "the same, 99th percentile", Reach::Any),
+    row("dataplane.gpe.tcp1", "TCP, 1 stream: kernel VXLAN-GPE / plain", Reach::Any),
+    row("dataplane.gpe.tcp4", "TCP, 4 streams: kernel VXLAN-GPE / plain", Reach::Any),
+    row("dataplane.gpe.pps64", "64-octet frames, one flow: kernel VXLAN-GPE / plain", Reach::Any),
+    row("dataplane.gpe.pps64_flows", "64-octet frames, 16384 flows: kernel VXLAN-GPE / plain", Reach::Any),
+    row("dataplane.gpe.cpu64", "CPU time of a 64-octet frame: kernel VXLAN-GPE / plain", Reach::Any),
+    row("dataplane.gpe.rtt_extra_us", "round trip beyond plain, kernel VXLAN-GPE, \u{b5}s", Reach::Any),
+    row("dataplane.gpe.rtt_p99_extra_us", "the same, 99th percentile", Reach::Any),
+    row("dataplane.direct.tcp1", "TCP, 1 stream: no router / plain", Reach::Any),
+    row("dataplane.direct.tcp4", "TCP, 4 streams: no router / plain", Reach::Any),
+    row("dataplane.direct.pps64", "64-octet frames, one flow: no router / plain", Reach::Any),
+    row("dataplane.direct.pps64_flows", "64-octet frames, 16384 flows: no router / plain", Reach::Any),
+    row("dataplane.direct.cpu64", "CPU time of a 64-octet frame: no router / plain", Reach::Any),
+    row("dataplane.direct.rtt_extra_us", "round trip beyond plain, no router, \u{b5}s", Reach::Any),
+    row("dataplane.direct.rtt_p99_extra_us", "the same, 99th percentile", Reach::Any),
+    row("dataplane.plain.wire_tcp1", "wire, TCP, 1 stream: plain / kernel VXLAN", Reach::Any),
+    row("dataplane.plain.wire_tcp4", "wire, TCP, 4 streams: plain / kernel VXLAN", Reach::Any),
+    row("dataplane.plain.wire_pps64", "wire, 64-octet frames: plain / kernel VXLAN", Reach::Any),
+    row("dataplane.plain.wire_cpu64", "wire, CPU time of a 64-octet frame: plain / kernel VXLAN", Reach::Any),
+    row("dataplane.plain.wire_rtt_extra_us", "wire, round trip beyond kernel VXLAN, plain, \u{b5}s", Reach::Any),
+    row("dataplane.plain.wire_rtt_p99_extra_us", "the same, 99th percentile", Reach::Any),
+    row("dataplane.gpe.wire_tcp1", "wire, TCP, 1 stream: kernel VXLAN-GPE / kernel VXLAN", Reach::Any),
+    row("dataplane.gpe.wire_tcp4", "wire, TCP, 4 streams: kernel VXLAN-GPE / kernel VXLAN", Reach::Any),
+    row("dataplane.gpe.wire_pps64", "wire, 64-octet frames: kernel VXLAN-GPE / kernel VXLAN", Reach::Any),
+    row("dataplane.gpe.wire_cpu64", "wire, CPU time of a 64-octet frame: kernel VXLAN-GPE / kernel VXLAN", Reach::Any),
+    row("dataplane.gpe.wire_rtt_extra_us", "wire, round trip beyond kernel VXLAN, kernel VXLAN-GPE, \u{b5}s", Reach::Any),
+    row("dataplane.gpe.wire_rtt_p99_extra_us", "the same, 99th percentile", Reach::Any),
     row("firstpacket.lost", "packets lost while nobody knew the way", Reach::AtMost(0.0)),
     row("firstpacket.connect_extra_ms", "cold TCP connect beyond both mapping round trips, ms", Reach::AtMost(10.0)),
     row("outage.carrier_ms", "outage when an uplink loses its carrier, ms", Reach::AtMost(200.0)),
@@ -50,12 +103,18 @@ const ROWS: &[Row] = &[
 ];
 
 /// A measured figure.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(super) struct Figure {
-    pub(super) id: &'static str,
+    pub(super) id: String,
     pub(super) value: f64,
     /// What it was made of.
     pub(super) beside: String,
+}
+
+impl Figure {
+    pub(super) fn new(id: impl Into<String>, value: f64, beside: impl Into<String>) -> Self {
+        Self { id: id.into(), value, beside: beside.into() }
+    }
 }
 
 impl Reach {
@@ -82,11 +141,11 @@ impl Reach {
 /// The figures as people read them.
 pub(super) fn table(figures: &[Figure]) -> String {
     let mut out =
-        format!("{:<38} {:>9}   {:<10}  {:<58}  {}\n", "ID", "FIGURE", "REACH", "WHAT", "BESIDE");
+        format!("{:<41} {:>9}   {:<10}  {:<61}  {}\n", "ID", "FIGURE", "REACH", "WHAT", "BESIDE");
     for row in ROWS {
         let Some(figure) = figures.iter().find(|figure| figure.id == row.id) else { continue };
         let line = format!(
-            "{:<38} {:>9} {} {:<10}  {:<58}  {}",
+            "{:<41} {:>9} {} {:<10}  {:<61}  {}",
             row.id,
             number(figure.value),
             row.reach.mark(figure.value),
@@ -102,8 +161,18 @@ pub(super) fn table(figures: &[Figure]) -> String {
 
 /// The figures as programs read them: one object of `id: number`.
 pub(super) fn json(figures: &[Figure]) -> String {
-    let object: BTreeMap<&str, f64> = figures.iter().map(|f| (f.id, rounded(f.value))).collect();
-    serde_json::to_string_pretty(&object).expect("names and numbers are JSON") + "\n"
+    serde_json::to_string_pretty(&by_id(figures)).expect("names and numbers are JSON") + "\n"
+}
+
+/// The figures by their names.
+pub(super) fn by_id(figures: &[Figure]) -> BTreeMap<&str, f64> {
+    figures.iter().map(|figure| (figure.id.as_str(), rounded(figure.value))).collect()
+}
+
+/// True for a figure that has its line in the table.
+#[cfg(test)]
+pub(super) fn is_known(id: &str) -> bool {
+    ROWS.iter().any(|row| row.id == id)
 }
 
 /// The middle value; the mean of the middle two of an even number. `None` of nothing.
@@ -150,7 +219,7 @@ mod tests {
 
     #[test]
     fn the_table_says_what_was_reached_and_what_was_not() {
-        let figure = |id, value| Figure { id, value, beside: "beside".into() };
+        let figure = |id, value| Figure::new(id, value, "beside");
         let text = table(&[figure("idle.wakeups_per_s", 5.0), figure("dataplane.tun.tcp1", 0.551)]);
         let lines: Vec<&str> = text.lines().collect();
         assert!(lines[1].contains("0.55 \u{2713} \u{2265} 0.55"), "{text}");
@@ -160,7 +229,7 @@ mod tests {
 
     #[test]
     fn programs_get_names_and_numbers() {
-        let figures = [Figure { id: "outage.carrier_ms", value: 50.0, beside: String::new() }];
+        let figures = [Figure::new("outage.carrier_ms", 50.0, "")];
         let value: serde_json::Value = serde_json::from_str(&json(&figures)).unwrap();
         assert_eq!(value, serde_json::json!({ "outage.carrier_ms": 50.0 }));
     }

@@ -58,16 +58,16 @@ pub(super) fn measure(tools: &Tools, rounds: usize) -> Result<Vec<Figure>> {
     };
     let slowest = connects.iter().copied().fold(0.0, f64::max);
     Ok(vec![
-        Figure {
-            id: "firstpacket.lost",
-            value: f64::from(lost),
-            beside: format!("of {sent} pings to where nobody had sent before"),
-        },
-        Figure {
-            id: "firstpacket.connect_extra_ms",
-            value: extra,
-            beside: format!("connected in {} ms, slowest {}", number(connect), number(slowest)),
-        },
+        Figure::new(
+            "firstpacket.lost",
+            f64::from(lost),
+            format!("of {sent} pings to where nobody had sent before"),
+        ),
+        Figure::new(
+            "firstpacket.connect_extra_ms",
+            extra,
+            format!("connected in {} ms, slowest {}", number(connect), number(slowest)),
+        ),
     ])
 }
 

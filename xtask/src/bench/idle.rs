@@ -44,7 +44,7 @@ pub(super) fn measure(tools: &Tools, _rounds: usize) -> Result<Vec<Figure>> {
     let value = grown.iter().map(|(_, rate)| rate).sum();
     let busiest = grown.iter().filter(|(_, rate)| *rate > 0.0).take(3);
     let beside: Vec<_> = busiest.map(|(name, rate)| format!("{name} {}", number(*rate))).collect();
-    Ok(vec![Figure { id: "idle.wakeups_per_s", value, beside: beside.join(", ") }])
+    Ok(vec![Figure::new("idle.wakeups_per_s", value, beside.join(", "))])
 }
 
 /// Id, name and voluntary context switches of each thread of a process.

@@ -22,23 +22,21 @@ pub(super) fn measure(tools: &Tools, rounds: usize) -> Result<Vec<Figure>> {
         note(&format!("round {round} of {rounds}"));
     }
     let first = median(&first).unwrap_or_default();
-    let renewals = median(&renewed).map(|value| Figure {
-        id: "ms.register_per_s",
-        value,
-        beside: format!("renewals, HMAC-SHA-256, acknowledged; first ones {}", number(first)),
+    let renewals = median(&renewed).map(|value| {
+        let beside = format!("renewals, HMAC-SHA-256, acknowledged; first ones {}", number(first));
+        Figure::new("ms.register_per_s", value, beside)
     });
     let bare = median(&bare).unwrap_or_default();
-    let requests = median(&answered).map(|value| Figure {
-        id: "ms.request_per_s",
-        value,
-        beside: format!("in ECMs, answered by proxy; without ECM {}", number(bare)),
+    let requests = median(&answered).map(|value| {
+        let beside = format!("in ECMs, answered by proxy; without ECM {}", number(bare));
+        Figure::new("ms.request_per_s", value, beside)
     });
     let memory = run(tools, "memory")?;
-    let octets = Figure {
-        id: "ms.bytes_per_registration",
-        value: figure(&memory, "bytes_per_registration")?,
-        beside: format!("at {} registrations", figure(&memory, "registrations")?),
-    };
+    let octets = Figure::new(
+        "ms.bytes_per_registration",
+        figure(&memory, "bytes_per_registration")?,
+        format!("at {} registrations", figure(&memory, "registrations")?),
+    );
     figures.extend(renewals);
     figures.extend(requests);
     figures.push(octets);

@@ -1,20 +1,25 @@
 //! `cargo xtask bench`: the figures that matter to users, most of them as ratios to what the
 //! kernel does on the same machine in the same minute. A figure that misses what we want is shown,
-//! never an error: machines differ.
+//! never an error: machines differ. What cannot be measured here is named, with the reason.
 
-mod chain;
+mod chart;
 mod dataplane;
 mod failure;
 mod figure;
 mod first_packet;
+mod history;
 mod idle;
+mod machine;
 mod mapping_system;
+mod options;
 mod sites;
 
 use std::fs::{self, File};
 use std::path::{Path, PathBuf};
 
 use figure::Figure;
+use machine::Machine;
+use options::Options;
 
 use crate::run::{Result, cargo, run};
 use crate::{setup, test};
@@ -26,37 +31,45 @@ struct Tools {
     folder: PathBuf,
 }
 
-/// A group of figures, and how it is measured with so many rounds.
-type Group = (&'static str, fn(&Tools, usize) -> Result<Vec<Figure>>);
-
-const GROUPS: &[Group] = &[
-    ("dataplane", dataplane::measure),
-    ("firstpacket", first_packet::measure),
-    ("outage", failure::outage),
-    ("ms", mapping_system::measure),
-    ("idle", idle::measure),
-    ("storm", failure::storm),
-];
-
-/// How it was called.
-#[derive(Debug, PartialEq)]
-struct Options<'a> {
-    group: Option<&'a str>,
-    /// Where the figures are written for programs; `-` is the standard output.
-    json: Option<&'a str>,
+/// How much is measured.
+#[derive(Clone, Copy, Debug, PartialEq)]
+struct Effort {
     rounds: usize,
-    /// Measured instead of what is in the tree; its `weft-bench` is beside it.
-    weft: Option<&'a str>,
+    /// Long enough to see that everything works, too short to believe the figures.
+    quick: bool,
 }
 
-/// Measures one group, or all.
+/// What a group gives.
+#[derive(Default)]
+struct Measured {
+    figures: Vec<Figure>,
+    /// What this machine does not let us measure, and why.
+    missing: Vec<String>,
+}
+
+/// A group of figures, and how it is measured.
+type Group = (&'static str, fn(&Tools, Effort) -> Result<Measured>);
+
+const GROUPS: &[Group] = &[
+    ("dataplane.forwarding", dataplane::forwarding),
+    ("dataplane.wire", dataplane::wire),
+    ("dataplane.scale", dataplane::scale),
+    ("dataplane.restart", dataplane::restart),
+    ("firstpacket", |tools, effort| Ok(first_packet::measure(tools, effort.rounds)?.into())),
+    ("outage", |tools, effort| Ok(failure::outage(tools, effort.rounds)?.into())),
+    ("ms", |tools, effort| Ok(mapping_system::measure(tools, effort.rounds)?.into())),
+    ("idle", |tools, effort| Ok(idle::measure(tools, effort.rounds)?.into())),
+    ("storm", |tools, effort| Ok(failure::storm(tools, effort.rounds)?.into())),
+];
+
+/// Measures one group, those of one family (`dataplane`), or all.
 pub(crate) fn bench(words: &[&str]) -> Result {
     let options = Options::parse(words)?;
-    let only = options.group;
-    let wanted = || GROUPS.iter().filter(move |(name, _)| only.is_none_or(|group| group == *name));
-    if wanted().next().is_none() {
+    let wanted: Vec<&Group> = GROUPS.iter().filter(|(name, _)| options.wants(name)).collect();
+    if wanted.is_empty() {
         let names: Vec<&str> = GROUPS.iter().map(|(name, _)| *name).collect();
-        return Err(format!("no such group: {} ({})", only.unwrap_or_default(), names.join(", ")));
+        let asked = options.group.unwrap_or_default();
+        return Err(format!("no such group: {asked} (dataplane, {})", names.join(", ")));
     }
     setup::packages()?;
     let tools = match options.weft {
@@ -64,43 +77,27 @@ pub(crate) fn bench(words: &[&str]) -> Result {
         None => Tools::build()?,
     };
     let _only_one = lock(&tools)?;
-    note(&format!("load of this machine: {}; the quieter, the better", load()));
-    let (mut figures, mut failures) = (Vec::new(), Vec::new());
-    for (name, measure) in wanted() {
+    let mut machine = Machine::describe();
+    note(&machine.to_string());
+    note(&format!("load {}; the quieter, the better", machine::load()));
+    let (mut all, mut failures) = (Measured::default(), Vec::new());
+    for (name, measure) in wanted {
         eprintln!("\n\u{2500}\u{2500} {name}");
-        match measure(&tools, options.rounds) {
-            Ok(measured) => figures.extend(measured),
+        match measure(&tools, options.effort()) {
+            Ok(measured) => all.append(measured),
             Err(error) => {
                 note(&format!("not measured: {error}"));
                 failures.push(format!("{name}: {error}"));
             }
         }
     }
-    note(&format!("load of this machine: {}", load()));
-    print(&figures, options.json)?;
-    if failures.is_empty() { Ok(()) } else { Err(failures.join("\n       ")) }
-}
-
-impl<'a> Options<'a> {
-    fn parse(words: &[&'a str]) -> Result<Self> {
-        let mut options = Self { group: None, json: None, rounds: 5, weft: None };
-        let mut words = words.iter();
-        while let Some(word) = words.next() {
-            match *word {
-                "--json" => options.json = Some(words.next().ok_or("--json FILE, or --json -")?),
-                "--weft" => options.weft = Some(words.next().ok_or("--weft PATH")?),
-                "--rounds" => {
-                    let number = words.next().and_then(|word| word.parse().ok());
-                    options.rounds =
-                        number.filter(|n| (1..=1000).contains(n)).ok_or("--rounds N, 1 to 1000")?;
-                }
-                option if option.starts_with('-') => return Err(format!("no option {option}")),
-                group if options.group.is_none() => options.group = Some(group),
-                more => return Err(format!("one group or all, not also {more}")),
-            }
-        }
-        Ok(options)
+    machine.finished();
+    note(&format!("load {}", machine::load()));
+    for missing in &all.missing {
+        note(&format!("not measured: {missing}"));
     }
+    report(&all.figures, &options, &machine, &tools)?;
+    if failures.is_empty() { Ok(()) } else { Err(failures.join("\n       ")) }
 }
 
 impl Tools {
@@ -124,6 +121,19 @@ impl Tools {
     }
 }
 
+impl Measured {
+    fn append(&mut self, other: Self) {
+        self.figures.extend(other.figures);
+        self.missing.extend(other.missing);
+    }
+}
+
+impl From<Vec<Figure>> for Measured {
+    fn from(figures: Vec<Figure>) -> Self {
+        Self { figures, missing: Vec::new() }
+    }
+}
+
 /// Two runs would measure each other.
 fn lock(tools: &Tools) -> Result<File> {
     let path = tools.folder.join("lock");
@@ -137,35 +147,24 @@ fn note(text: &str) {
     eprintln!("   {text}");
 }
 
-/// The machine's load of the last minute.
-fn load() -> String {
-    let text = fs::read_to_string("/proc/loadavg").unwrap_or_default();
-    let load = text.split(' ').next().unwrap_or_default().to_owned();
-    let cpus = std::thread::available_parallelism().map_or(1, usize::from);
-    format!("{load} on {cpus} CPUs")
-}
-
-fn print(figures: &[Figure], json: Option<&str>) -> Result {
-    if json == Some("-") {
-        print!("{}", figure::json(figures));
-        return Ok(());
+/// Shows the figures and writes them wherever they were asked for.
+fn report(figures: &[Figure], options: &Options, machine: &Machine, tools: &Tools) -> Result {
+    let written =
+        |path: &str, text: &str| fs::write(path, text).map_err(|error| format!("{path}: {error}"));
+    match options.json {
+        Some("-") => print!("{}", figure::json(figures)),
+        Some(path) => written(path, &figure::json(figures))?,
+        None => {}
     }
-    println!("\n{}", figure::table(figures));
-    let Some(path) = json else { return Ok(()) };
-    fs::write(path, figure::json(figures)).map_err(|error| format!("{path}: {error}"))
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn words_may_come_in_any_order() {
-        let options = Options::parse(&["--rounds", "3", "ms", "--json", "-"]);
-        let wanted = Options { group: Some("ms"), json: Some("-"), rounds: 3, weft: None };
-        assert_eq!(options, Ok(wanted));
-        assert!(Options::parse(&["--rounds", "0"]).is_err());
-        assert!(Options::parse(&["ms", "idle"]).is_err());
-        assert!(Options::parse(&["--fast"]).is_err());
+    if options.json != Some("-") {
+        println!("\n{}", figure::table(figures));
+    }
+    if let Some(path) = options.history {
+        history::append(Path::new(path), figures, machine, tools, options.effort())?;
+    }
+    match options.svg.map(|path| (path, chart::draw(figures, &machine.to_string()))) {
+        Some((path, Some(svg))) => written(path, &svg),
+        Some((path, None)) => Err(format!("{path}: nothing of the data plane was measured")),
+        None => Ok(()),
     }
 }

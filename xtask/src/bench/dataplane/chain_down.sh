@@ -1,4 +1,4 @@
-# Ends what runs in the namespaces $name-*, and removes them.
+# Ends what runs in the namespaces $name-*, and removes them and what outlived it in $folder.
 for n in h1 x1 x2 h2; do
     kill $(ip netns pids "$name-$n" 2>/dev/null) 2>/dev/null
 done
@@ -10,3 +10,4 @@ for n in h1 x1 x2 h2; do
     kill -9 $(ip netns pids "$name-$n" 2>/dev/null) 2>/dev/null
     ip netns del "$name-$n" 2>/dev/null
 done
+umount "$folder/bpf" 2>/dev/null

@@ -1,0 +1,60 @@
+//! Forwarding, beside the kernel's own: in one machine, as on a wire, with a table of a million
+//! prefixes, and while the router is restarted.
+
+mod chain;
+mod network;
+mod quantity;
+mod restart;
+mod rounds;
+mod scale;
+
+pub(super) use restart::measure as restart;
+pub(super) use scale::measure as scale;
+
+use self::chain::Chain;
+use self::network::{FORWARDING, PLAIN, VXLAN, WIRE};
+use self::quantity::{DESTINATIONS, Test};
+use self::rounds::{Samples, bring_up};
+use super::{Effort, Measured, Tools, note};
+use crate::run::Result;
+
+/// All kinds of routers, inside one machine: super-packets cross the underlay. Compared with plain
+/// forwarding.
+pub(super) fn forwarding(tools: &Tools, effort: Effort) -> Result<Measured> {
+    let mut missing = Vec::new();
+    let chains = bring_up(&FORWARDING, tools, &mut missing)?;
+    let flood = [Test::Flood(1), Test::Flood(DESTINATIONS)];
+    let tests = [Test::Tcp(1), Test::Tcp(4), flood[0], flood[1], Test::Ping];
+    let samples = Samples::take(&chains, &tests, effort, &mut missing);
+    let Measured { figures, .. } = samples.figures(&FORWARDING, &PLAIN, "");
+    Ok(Measured { figures, missing })
+}
+
+/// As between network cards: packets cross the underlay at its MTU. Compared with kernel VXLAN.
+pub(super) fn wire(tools: &Tools, effort: Effort) -> Result<Measured> {
+    let mut missing = Vec::new();
+    let chains = bring_up(&WIRE, tools, &mut missing)?;
+    let tests = [Test::Tcp(1), Test::Tcp(4), Test::Flood(1), Test::Ping];
+    let samples = Samples::take(&chains, &tests, effort, &mut missing);
+    for chain in &chains {
+        check_wire(chain)?;
+    }
+    let Measured { figures, .. } = samples.figures(&WIRE, &VXLAN, "wire_");
+    Ok(Measured { figures, missing })
+}
+
+/// A wire carries nothing larger than its MTU; what its sender counted shows whether it was one.
+fn check_wire(chain: &Chain) -> Result {
+    let octets = chain.count("x1", "u0", "tx_bytes")?;
+    let packets = chain.count("x1", "u0", "tx_packets")?;
+    let frame = octets / packets.max(1.0);
+    if frame > LARGEST_FRAME {
+        let title = chain.network.title;
+        return Err(format!("{title}: frames of {frame:.0} octets on average crossed the wire"));
+    }
+    note(&format!("{}: frames of {frame:.0} octets on average", chain.network.title));
+    Ok(())
+}
+
+/// An MTU of 1500 octets and the Ethernet header.
+const LARGEST_FRAME: f64 = 1514.0;

@@ -1,0 +1,95 @@
+//! The networks that are compared: the same hosts, and between them routers that differ.
+
+/// What the routers do.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Routers {
+    /// Something of the kernel's, by its name in `chain.sh`.
+    Kernel(&'static str),
+    /// `weft run`.
+    Weft { driver: &'static str, encapsulation: &'static str },
+    /// The eBPF data plane alone, with a table of so many prefixes.
+    Filled { prefixes: u32 },
+}
+
+/// A network.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Network {
+    /// The middle of its figures' names.
+    pub(super) name: &'static str,
+    /// For people.
+    pub(super) title: &'static str,
+    pub(super) routers: Routers,
+    /// Packets cross the underlay at its MTU, as with a network card, and not as the super-packets
+    /// they are inside one machine.
+    pub(super) wire: bool,
+}
+
+impl Network {
+    const fn kernel(name: &'static str, title: &'static str) -> Self {
+        Self { name, title, routers: Routers::Kernel(name), wire: false }
+    }
+
+    const fn weft(
+        name: &'static str,
+        title: &'static str,
+        driver: &'static str,
+        encapsulation: &'static str,
+    ) -> Self {
+        Self { name, title, routers: Routers::Weft { driver, encapsulation }, wire: false }
+    }
+
+    const fn filled(name: &'static str, title: &'static str, prefixes: u32) -> Self {
+        Self { name, title, routers: Routers::Filled { prefixes }, wire: false }
+    }
+
+    const fn on_the_wire(self) -> Self {
+        Self { wire: true, ..self }
+    }
+
+    /// Its routers are ours: they may be refused by the kernel.
+    pub(super) fn is_weft(&self) -> bool {
+        !matches!(self.routers, Routers::Kernel(_))
+    }
+
+    /// The beginning of its namespaces' names.
+    pub(super) fn prefix(&self) -> String {
+        format!("weft-bench-{}{}", self.name, if self.wire { "-wire" } else { "" })
+    }
+}
+
+pub(super) const PLAIN: Network = Network::kernel("plain", "plain");
+pub(super) const VXLAN: Network = Network::kernel("vxlan", "vxlan");
+const DIRECT: Network = Network::kernel("direct", "direct");
+const GPE: Network = Network::kernel("gpe", "vxlan-gpe");
+const TUN: Network = Network::weft("tun", "weft tun", "tun", "lisp");
+pub(super) const EBPF: Network = Network::weft("ebpf", "weft ebpf", "ebpf", "lisp");
+
+/// Super-packets may cross the underlay.
+pub(super) const FORWARDING: [Network; 6] = [DIRECT, PLAIN, VXLAN, GPE, EBPF, TUN];
+
+/// They may not. What weft encapsulates as VXLAN-GPE, the kernel can coalesce before it is
+/// decapsulated; plain LISP not everywhere.
+pub(super) const WIRE: [Network; 5] = [
+    PLAIN.on_the_wire(),
+    VXLAN.on_the_wire(),
+    GPE.on_the_wire(),
+    Network::weft("ebpf", "weft vxlan-gpe", "ebpf", "vxlan-gpe").on_the_wire(),
+    Network::weft("ebpf_lisp", "weft lisp", "ebpf", "lisp").on_the_wire(),
+];
+
+/// The eBPF data plane, idle and full.
+pub(super) const FEW: Network = Network::filled("few", "1 prefix", 1);
+pub(super) const MANY: Network = Network::filled("many", "1 M prefixes", 1_000_000);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::collections::BTreeSet;
+
+    #[test]
+    fn no_two_networks_share_namespaces() {
+        let all = FORWARDING.iter().chain(&WIRE).chain([&FEW, &MANY]);
+        let prefixes: BTreeSet<String> = all.map(Network::prefix).collect();
+        assert_eq!(prefixes.len(), FORWARDING.len() + WIRE.len() + 2);
+    }
+}

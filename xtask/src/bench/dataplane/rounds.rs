@@ -1,0 +1,198 @@
+//! Rounds, and what they give together. Every round does each test with all networks directly
+//! after one another, so that whatever else the machine does disturbs them alike; a figure is the
+//! median of the rounds' comparisons.
+
+use std::collections::BTreeMap;
+
+use super::chain::Chain;
+use super::network::Network;
+use super::quantity::{Quantity, Test};
+use crate::bench::figure::{Figure, median, number};
+use crate::bench::{Effort, Measured, Tools, note};
+use crate::run::Result;
+
+/// What every round told of a network, in its order; `None` where a test failed.
+#[derive(Default)]
+pub(super) struct Samples(BTreeMap<(Quantity, &'static str), Vec<Option<f64>>>);
+
+/// Brings up the networks. One of weft's that does not come up is missing, and the rest goes on;
+/// without the kernel's there is nothing to compare with.
+pub(super) fn bring_up(
+    networks: &[Network],
+    tools: &Tools,
+    missing: &mut Vec<String>,
+) -> Result<Vec<Chain>> {
+    let titles: Vec<&str> = networks.iter().map(|network| network.title).collect();
+    note(&format!("bringing up the networks: {}", titles.join(", ")));
+    let mut chains = Vec::new();
+    for network in networks {
+        match Chain::up(*network, tools) {
+            Ok(chain) => chains.push(chain),
+            Err(error) if network.is_weft() => {
+                let error = format!("{}: {error}", network.title);
+                note(&error);
+                missing.push(error);
+            }
+            Err(error) => return Err(format!("{}: {error}", network.title)),
+        }
+    }
+    Ok(chains)
+}
+
+impl Samples {
+    /// Does every test in every round.
+    pub(super) fn take(
+        chains: &[Chain],
+        tests: &[Test],
+        effort: Effort,
+        missing: &mut Vec<String>,
+    ) -> Self {
+        let mut samples = Self::default();
+        for round in 0..effort.rounds {
+            for test in tests {
+                // who goes first changes, so that nobody always runs on a warmer machine
+                for chain in chains.iter().cycle().skip(round).take(chains.len()) {
+                    samples.take_one(chain, *test, round, effort, missing);
+                }
+                let latest = samples.latest(chains, test.first());
+                note(&format!("round {} of {}: {latest}", round + 1, effort.rounds));
+            }
+        }
+        samples
+    }
+
+    fn take_one(
+        &mut self,
+        chain: &Chain,
+        test: Test,
+        round: usize,
+        effort: Effort,
+        missing: &mut Vec<String>,
+    ) {
+        match test.run(chain, effort) {
+            Ok(told) => {
+                for (quantity, value) in told {
+                    self.put(quantity, &chain.network, round, value);
+                }
+            }
+            Err(error) => {
+                let title = chain.network.title;
+                missing.push(format!(
+                    "round {}, {title}, {}: {error}",
+                    round + 1,
+                    test.first().title()
+                ));
+            }
+        }
+    }
+
+    fn put(&mut self, quantity: Quantity, network: &Network, round: usize, value: f64) {
+        let values = self.0.entry((quantity, network.name)).or_default();
+        values.resize(round, None);
+        values.push(Some(value));
+    }
+
+    /// The rounds' values of one network.
+    fn of(&self, quantity: Quantity, network: &Network) -> &[Option<f64>] {
+        self.0.get(&(quantity, network.name)).map_or(&[], Vec::as_slice)
+    }
+
+    /// The middle of the rounds that gave something.
+    pub(super) fn median(&self, quantity: Quantity, network: &Network) -> Option<f64> {
+        let values: Vec<f64> = self.of(quantity, network).iter().flatten().copied().collect();
+        median(&values)
+    }
+
+    /// The middle of the rounds' comparisons with the same round of `base`.
+    pub(super) fn compare(
+        &self,
+        quantity: Quantity,
+        network: &Network,
+        base: &Network,
+    ) -> Option<f64> {
+        let rounds = self.of(quantity, network).iter().zip(self.of(quantity, base));
+        let both = rounds.filter_map(|(ours, base)| Some(quantity.compare((*ours)?, (*base)?)));
+        median(&both.collect::<Vec<_>>())
+    }
+
+    /// The figures of all networks but the base, their names beginning with `begin` behind the
+    /// network's.
+    pub(super) fn figures(&self, networks: &[Network], base: &Network, begin: &str) -> Measured {
+        let mut figures = Vec::new();
+        for network in networks.iter().filter(|network| network.name != base.name) {
+            for quantity in Quantity::ALL {
+                let compared = self.compare(quantity, network, base);
+                let both = self.median(quantity, network).zip(self.median(quantity, base));
+                let Some((value, (ours, theirs))) = compared.zip(both) else { continue };
+                let id = format!("dataplane.{}.{begin}{}", network.name, quantity.name());
+                let (ours, theirs) = (number(ours), number(theirs));
+                figures.push(Figure::new(
+                    id,
+                    value,
+                    format!("{ours} beside {theirs} {}", quantity.unit()),
+                ));
+            }
+        }
+        figures.into()
+    }
+
+    /// The last values of all networks, in one line.
+    fn latest(&self, chains: &[Chain], quantity: Quantity) -> String {
+        let of = |chain: &Chain| {
+            let last = self.of(quantity, &chain.network).last().copied().flatten();
+            format!("{} {}", chain.network.title, last.map_or("-".into(), number))
+        };
+        let all: Vec<String> = chains.iter().map(of).collect();
+        format!("{:<18} {}  {}", quantity.title(), all.join("   "), quantity.unit())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::bench::dataplane::network::{FORWARDING, PLAIN, VXLAN, WIRE};
+    use crate::bench::figure::is_known;
+
+    fn samples(values: &[(&Network, [f64; 3])]) -> Samples {
+        let mut samples = Samples::default();
+        for (network, rounds) in values {
+            for (round, value) in rounds.iter().enumerate() {
+                samples.put(Quantity::Tcp1, network, round, *value);
+            }
+        }
+        samples
+    }
+
+    #[test]
+    fn ratios_are_taken_within_each_round() {
+        let tun = FORWARDING.iter().find(|network| network.name == "tun").unwrap();
+        let samples = samples(&[(&PLAIN, [20.0, 10.0, 20.0]), (tun, [10.0, 5.0, 2.0])]);
+        let figures = samples.figures(&FORWARDING, &PLAIN, "").figures;
+        assert_eq!(figures.len(), 1);
+        assert_eq!((figures[0].id.as_str(), figures[0].value), ("dataplane.tun.tcp1", 0.5));
+        assert_eq!(figures[0].beside, "5 beside 20 Gbit/s");
+    }
+
+    #[test]
+    fn a_round_that_failed_is_compared_with_nothing() {
+        let mut samples = samples(&[(&PLAIN, [10.0, 20.0, 30.0])]);
+        samples.put(Quantity::Tcp1, &VXLAN, 1, 10.0);
+        assert_eq!(samples.compare(Quantity::Tcp1, &VXLAN, &PLAIN), Some(0.5));
+        assert_eq!(samples.compare(Quantity::Tcp4, &VXLAN, &PLAIN), None);
+    }
+
+    #[test]
+    fn every_figure_has_its_line_in_the_table() {
+        let known = |networks: &[Network], base: &Network, begin: &str, flows: bool| {
+            for network in networks.iter().filter(|network| network.name != base.name) {
+                for quantity in Quantity::ALL {
+                    let tested = flows || quantity != Quantity::Pps64Flows;
+                    let id = format!("dataplane.{}.{begin}{}", network.name, quantity.name());
+                    assert!(!tested || is_known(&id), "{id}");
+                }
+            }
+        };
+        known(&FORWARDING, &PLAIN, "", true);
+        known(&WIRE, &VXLAN, "wire_", false);
+    }
+}
