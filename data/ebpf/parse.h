@@ -137,7 +137,7 @@ INLINE bool is_unicast(const struct packet *packet)
         && hi >> 32 != 0xffffffff;
 }
 
-/* Source and destination port as one number, 0 if it has none. `transport` follows the IP header. */
+/* Source and destination port as one number, 0 without any. `transport` is behind the header. */
 INLINE u32 ports_of(const struct packet *packet, const u32 *transport, void *end)
 {
     u32 protocol = packet->protocol;

@@ -1,10 +1,11 @@
 //! What can be checked without running anything: formatting, lints, which crate may use which,
-//! licences.
+//! licences, the object of the kernel program.
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use serde::Deserialize;
 
+use crate::bpf;
 use crate::licences;
 use crate::run::{Result, cargo, output, run, step};
 
@@ -110,7 +111,8 @@ pub(crate) fn check() -> Result {
         return Err(wrong.join("\n       "));
     }
     println!("{} packages, every one allowed", metadata.packages.len());
-    Ok(())
+    step("the program in the kernel");
+    bpf::check()
 }
 
 fn members(metadata: &Metadata) -> impl Iterator<Item = &Package> {

@@ -2,6 +2,7 @@
 //! installs what it needs and then does its job.
 
 mod bench;
+mod bpf;
 mod check;
 mod demo;
 mod janitor;
@@ -25,7 +26,8 @@ Usage: cargo xtask CHORE
                   .wire, .scale, .restart), firstpacket, outage, ms, idle, storm
                   --rounds N, --quick, --weft PATH: of a binary that is built already
                   --json FILE, --history FILE: append a line, --svg FILE: draw a chart
-  check           formatting, lints, crate dependencies, licences
+  check           formatting, lints, crate dependencies, licences, the kernel program's object
+  bpf             compile the kernel program (needs clang-14)
 ";
 
 fn main() -> ExitCode {
@@ -38,6 +40,7 @@ fn main() -> ExitCode {
         ["test", which] => test::test(Some(which)),
         ["bench", rest @ ..] => bench::bench(rest),
         ["check"] => check::check(),
+        ["bpf"] => bpf::build(),
         _ => {
             print!("{HELP}");
             return ExitCode::from(if words.is_empty() || words == ["--help"] { 0 } else { 2 });

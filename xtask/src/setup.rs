@@ -3,6 +3,7 @@
 
 use std::process::{Command, Stdio};
 
+use crate::bpf;
 use crate::run::{Result, installed, run, step};
 
 /// A program and the Debian package it comes in.
@@ -23,7 +24,20 @@ const NEEDED: &[Needed] = &[
 
 /// Installs what is missing, through apt where we may; otherwise says what is missing.
 pub(crate) fn packages() -> Result {
-    let missing = missing();
+    install(NEEDED)
+}
+
+/// Installs the compiler of the kernel program, where there is one to install: not every
+/// distribution has it, and only a comparison needs it.
+pub(crate) fn bpf_compiler() {
+    let compiler = Needed { program: bpf::COMPILER, package: bpf::COMPILER };
+    if let Err(error) = install(&[compiler]) {
+        println!("{error}");
+    }
+}
+
+fn install(needed: &[Needed]) -> Result {
+    let missing = missing(needed);
     if missing.is_empty() {
         return Ok(());
     }
@@ -45,14 +59,14 @@ pub(crate) fn packages() -> Result {
     let mut words = vec!["install", "-y", "--no-install-recommends"];
     words.extend(&missing);
     run(&mut apt(&words))?;
-    match self::missing().as_slice() {
+    match self::missing(needed).as_slice() {
         [] => Ok(()),
         left => Err(format!("apt installed them, but these are still missing: {}", left.join(" "))),
     }
 }
 
-fn missing() -> Vec<&'static str> {
-    NEEDED.iter().filter(|need| !installed(need.program)).map(|need| need.package).collect()
+fn missing(needed: &[Needed]) -> Vec<&'static str> {
+    needed.iter().filter(|need| !installed(need.program)).map(|need| need.package).collect()
 }
 
 /// How a command is run as root: directly, or by sudo; `None` when neither is possible.
