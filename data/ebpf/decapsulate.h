@@ -4,9 +4,7 @@
 #define DECAPSULATE_H
 
 #include "encapsulate.h"
-
-#define DATA_PORT 4341
-#define VXLAN_GPE_PORT 4790
+#include "steer.h"
 
 enum data_flag {
     DATA_NONCE = 0x80,
@@ -93,7 +91,7 @@ INLINE long read_data_header(const struct data_header *header, u16 port, u32 *ne
     if (flags & DATA_NEXT && *next != 1 && *next != 2)
         return -1;
     instance = flags & DATA_INSTANCE ? swap32(header->instance) >> 8 : 0;
-    return instance == CONTROL_INSTANCE ? -1 : instance;
+    return instance == CONTROL_INSTANCE ? -1 : (long)instance;
 }
 
 INLINE void count_decapsulated(const struct packet *packet, u32 segments, u32 pair)

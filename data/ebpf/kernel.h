@@ -33,6 +33,7 @@ enum map_type {
     BPF_MAP_TYPE_HASH = 1,
     BPF_MAP_TYPE_ARRAY = 2,
     BPF_MAP_TYPE_PERCPU_ARRAY = 6,
+    BPF_MAP_TYPE_SOCKMAP = 15,
 };
 #define BPF_F_MMAPABLE (1U << 10)
 
@@ -40,6 +41,8 @@ enum tc_action {
     TC_ACT_SHOT = 2,
     TCX_NEXT = -1,
 };
+
+#define SK_PASS 1
 
 #define PACKET_HOST 0
 
@@ -73,6 +76,25 @@ struct __sk_buff {
 _Static_assert(__builtin_offsetof(struct __sk_buff, data_end) == 80, "of <linux/bpf.h>");
 _Static_assert(__builtin_offsetof(struct __sk_buff, gso_segs) == 164, "of <linux/bpf.h>");
 _Static_assert(__builtin_offsetof(struct __sk_buff, gso_size) == 176, "of <linux/bpf.h>");
+
+/* What a socket is looked for, as the verifier lets us see it. */
+struct bpf_sk_lookup {
+    u64 sk;
+    u32 family;
+    u32 protocol;
+    u32 remote_ip4;
+    u32 remote_ip6[4];
+    u16 remote_port; /* in the order of the network */
+    u16 unused;
+    u32 local_ip4;
+    u32 local_ip6[4];
+    u32 local_port; /* in the order of the host */
+    u32 ingress_ifindex;
+};
+_Static_assert(__builtin_offsetof(struct bpf_sk_lookup, remote_port) == 36, "of <linux/bpf.h>");
+_Static_assert(__builtin_offsetof(struct bpf_sk_lookup, local_port) == 60, "of <linux/bpf.h>");
+
+struct bpf_sock;
 
 #define AF_INET 2
 #define AF_INET6 10
@@ -113,13 +135,20 @@ struct bpf_redir_neigh {
 
 static void *(*bpf_map_lookup_elem)(void *map, const void *key) = (void *)1;
 static u32 (*bpf_get_prandom_u32)(void) = (void *)7;
+static long (*bpf_skb_store_bytes)(struct __sk_buff *skb, u32 at, const void *from, u32 octets,
+                                   u64 flags) = (void *)9;
 static long (*bpf_redirect)(u32 ifindex, u64 flags) = (void *)23;
+static long (*bpf_skb_load_bytes)(const struct __sk_buff *skb, u32 at, void *to,
+                                  u32 octets) = (void *)26;
 static long (*bpf_skb_pull_data)(struct __sk_buff *skb, u32 octets) = (void *)39;
 static long (*bpf_csum_update)(struct __sk_buff *skb, u32 sum) = (void *)40;
 static long (*bpf_skb_adjust_room)(struct __sk_buff *skb, int octets, u32 mode,
                                    u64 flags) = (void *)50;
 static long (*bpf_fib_lookup)(void *skb, struct bpf_fib_lookup *lookup, int size,
                               u32 flags) = (void *)69;
+static long (*bpf_sk_release)(struct bpf_sock *socket) = (void *)86;
+static long (*bpf_sk_assign)(struct bpf_sk_lookup *lookup, struct bpf_sock *socket,
+                             u64 flags) = (void *)124;
 static long (*bpf_redirect_neigh)(u32 ifindex, struct bpf_redir_neigh *next, int size,
                                   u64 flags) = (void *)152;
 static long (*bpf_redirect_peer)(u32 ifindex, u64 flags) = (void *)155;

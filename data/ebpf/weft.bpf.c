@@ -17,6 +17,39 @@ INLINE bool is_ours(const struct arrival *arrival, u32 *pair)
     return known || bpf_map_lookup_elem(&locals, arrival->locators.local);
 }
 
+/* Whether this is a packet to us with more outer headers than are read here. */
+INLINE bool is_involved(void *start, void *end, bool v6)
+{
+    struct address local;
+
+    if (v6) {
+        struct ipv6 *ip = start;
+
+        if ((void *)(ip + 1) > end
+            || (ip->next != FRAGMENT && ip->next != HOP_BY_HOP && ip->next != ROUTING
+                && ip->next != DESTINATION_OPTIONS))
+            return false;
+        map_address(local.octets, ip->destination, true);
+    } else {
+        struct ipv4 *ip = start;
+
+        if ((void *)(ip + 1) > end || ip->protocol != UDP || ip->version_ihl == 0x45)
+            return false;
+        map_address(local.octets, &ip->destination, false);
+    }
+    return bpf_map_lookup_elem(&locals, &local);
+}
+
+/* Leaves a packet that came to a data port of ours to the portable plane. */
+INLINE int to_socket(struct __sk_buff *skb, bool v6)
+{
+    struct config *options = RECORD(config, 0);
+
+    if (options && options->flags & CONFIG_STEER)
+        steer(skb, sizeof(struct ethernet), v6);
+    return TCX_NEXT;
+}
+
 SECTION("classifier")
 int weft(struct __sk_buff *skb)
 {
@@ -38,9 +71,17 @@ int weft(struct __sk_buff *skb)
     end = (void *)(long)skb->data_end;
     if ((void *)(ethernet + 1) > end || ethernet->protocol != skb->protocol)
         return TCX_NEXT;
-    if (port->flags & PORT_DECAP && read_arrival(&arrival, ethernet + 1, end, v6)
-        && is_ours(&arrival, &pair))
-        return decapsulate(skb, &arrival, pair);
+    if (port->flags & PORT_DECAP) {
+        if (read_arrival(&arrival, ethernet + 1, end, v6)) {
+            if (is_ours(&arrival, &pair)) {
+                int verdict = decapsulate(skb, &arrival, pair);
+
+                return verdict == TCX_NEXT ? to_socket(skb, v6) : verdict;
+            }
+        } else if (unlikely(is_involved(ethernet + 1, end, v6))) {
+            return to_socket(skb, v6);
+        }
+    }
     return port->flags & PORT_ENCAP ? encapsulate(skb, port, v6) : TCX_NEXT;
 }
 

@@ -24,6 +24,7 @@ enum config_flag {
     CONFIG_DSCP_BACK = 4,    /* decapsulated packets get the outer DSCP */
     CONFIG_SOURCE_CHECK = 8, /* packets to decapsulate go to the portable plane */
     CONFIG_DECAP_ANY = 16,   /* the inner destination need not be an EID of ours */
+    CONFIG_STEER = 32,       /* datagrams left to the portable plane are marked (steer.h) */
 };
 
 /* How packets are rewritten: `config`. */
