@@ -1,6 +1,6 @@
-//! The program in the kernel: `data/ebpf/weft.bpf.o`, which is committed, so that building weft
+//! The programs in the kernel: `data/ebpf/*.bpf.o`, which are committed, so that building weft
 //! takes no C compiler. The same compiler makes the same octets of the same source, wherever the
-//! tree lies; so the object can be held to its source.
+//! tree lies; so an object can be held to its source.
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -10,49 +10,59 @@ use crate::run::{Result, installed, output, root, run, step};
 /// The compiler, and the Debian package it comes in.
 pub(crate) const COMPILER: &str = "clang-14";
 
-const SOURCE: &str = "weft.bpf.c";
-const OBJECT: &str = "weft.bpf.o";
+/// Their names: source and object are called after them.
+const PROGRAMS: [&str; 2] = ["weft", "steer"];
 
-/// Compiles the program.
+/// Compiles the programs.
 pub(crate) fn build() -> Result {
-    step("the program in the kernel");
-    let object = folder()?.join(OBJECT);
-    compile(&object)?;
-    println!("{}", object.display());
+    step("the programs in the kernel");
+    for program in PROGRAMS {
+        let object = folder()?.join(object_of(program));
+        compile(program, &object)?;
+        println!("{}", object.display());
+    }
     Ok(())
 }
 
-/// Fails when the object is not what its source compiles to. Where that cannot be told, says why.
+/// Fails when an object is not what its source compiles to. Where that cannot be told, says why.
 pub(crate) fn check() -> Result {
     if !installed(COMPILER) {
         println!("not compared with its source: {COMPILER} is not installed");
         return Ok(());
     }
-    let object = folder()?.join(OBJECT);
-    let committed = read(&object)?;
     let version = version()?;
+    PROGRAMS.into_iter().try_for_each(|program| check_one(program, &version))
+}
+
+fn check_one(program: &str, version: &str) -> Result {
+    let object = folder()?.join(object_of(program));
+    let committed = read(&object)?;
     if !contains(&committed, version.as_bytes()) {
         println!("not compared with its source: another compiler made it than \"{version}\"");
         return Ok(());
     }
     let fresh = std::env::temp_dir().join(format!("weft-{}.bpf.o", std::process::id()));
-    let compiled = compile(&fresh).and_then(|()| read(&fresh));
+    let compiled = compile(program, &fresh).and_then(|()| read(&fresh));
     // Nothing is lost if it stays.
     let _ = std::fs::remove_file(&fresh);
     if compiled? == committed {
-        println!("{OBJECT} is what its source compiles to");
+        println!("{} is what its source compiles to", object_of(program));
         return Ok(());
     }
     Err(format!("{} is not what its source compiles to: run `cargo xtask bpf`", object.display()))
 }
 
 /// Paths are given relative to the folder, or the debug information would name ours.
-fn compile(object: &Path) -> Result {
+fn compile(program: &str, object: &Path) -> Result {
     let folder = folder()?;
     let mut command = Command::new(COMPILER);
     command.args(["-target", "bpf", "-mcpu=v3", "-O2", "-g", "-nostdinc"]);
     command.args(["-Wall", "-Wextra", "-Werror", "-fdebug-compilation-dir=."]);
-    run(command.args(["-c", SOURCE, "-o"]).arg(object).current_dir(folder))
+    run(command.args(["-c", &format!("{program}.bpf.c"), "-o"]).arg(object).current_dir(folder))
+}
+
+fn object_of(program: &str) -> String {
+    format!("{program}.bpf.o")
 }
 
 /// As the compiler writes it into the debug information.

@@ -31,6 +31,8 @@ impl Config {
     pub(super) const SOURCE_CHECK: u16 = 8;
     /// The inner destination need not be an EID of ours.
     pub(super) const DECAP_ANY: u16 = 16;
+    /// Datagrams left to the portable plane are marked, because somebody else owns the port.
+    pub(super) const STEER: u16 = 32;
 }
 
 /// An interface of ours, by its number in the kernel.
