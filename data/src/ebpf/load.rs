@@ -1,0 +1,218 @@
+//! The program and its maps, as they are in the kernel.
+
+use std::io;
+use std::sync::atomic::AtomicU64;
+
+use aya::maps::{Array, HashMap, Map, MapData, MapError, PerCpuArray};
+use aya::programs::{ProgramError, SchedClassifier};
+use aya::{EbpfLoader, Pod};
+
+use super::counters::Counters;
+use super::layout::{
+    Choice, Config, Hop, Instance, Leaf, Node, PairKey, Port, Slots, Totals, Traffic, Usage,
+};
+use super::maps::Mapped;
+use super::probe::Refusal;
+use super::records::{Capacities, Full, Records, Table};
+
+/// The compiled program; its source lies beside it.
+static OBJECT: &[u8] = aya::include_bytes_aligned!("../../ebpf/weft.bpf.o");
+
+/// The name of the program in the object, and of its filters where links do not exist.
+pub(super) const PROGRAM: &str = "weft";
+
+/// The program, and the maps that say where and for whom it runs.
+pub(super) struct Loaded {
+    object: aya::Ebpf,
+    config: Array<MapData, Config>,
+    ports: HashMap<MapData, u32, Port>,
+    instances: Array<MapData, Instance>,
+    instance_of: HashMap<MapData, u32, u32>,
+    locals: HashMap<MapData, [u8; 16], u32>,
+    totals: PerCpuArray<MapData, Totals>,
+}
+
+/// The maps that hold the tables.
+pub(super) struct Storage {
+    nodes: Mapped<Node>,
+    leaves: Mapped<Leaf>,
+    usage: Mapped<Usage>,
+    groups: Mapped<Choice>,
+    ways: Mapped<Choice>,
+    slots: Mapped<Slots>,
+    hops: Mapped<Hop>,
+    traffic: Mapped<Traffic>,
+    pairs: HashMap<MapData, PairKey, u32>,
+}
+
+impl Loaded {
+    /// Loads the program with maps of these sizes, all empty. It runs nowhere yet.
+    pub(super) fn new(sizes: &Capacities) -> Result<(Self, Storage), Refusal> {
+        let mut loader = EbpfLoader::new();
+        for (map, records) in [
+            ("nodes", sizes.nodes),
+            ("leaves", sizes.leaves),
+            ("usage", sizes.leaves),
+            ("groups", sizes.groups),
+            ("ways", sizes.ways),
+            ("slots", sizes.slots),
+            ("hops", sizes.hops),
+            ("next_hops", sizes.hops),
+            ("traffic", sizes.pairs),
+            ("pairs", sizes.pairs),
+        ] {
+            loader.map_max_entries(map, records);
+        }
+        let mut object = loader.load(OBJECT).map_err(Refusal::of)?;
+        program(&mut object).and_then(SchedClassifier::load).map_err(Refusal::of_program)?;
+        let storage = Storage::of(&mut object).map_err(Refusal::of_map)?;
+        let loaded = Self::of(object).map_err(Refusal::of_map)?;
+        Ok((loaded, storage))
+    }
+
+    fn of(mut object: aya::Ebpf) -> Result<Self, MapError> {
+        Ok(Self {
+            config: take(&mut object, "config")?.try_into()?,
+            ports: take(&mut object, "ports")?.try_into()?,
+            instances: take(&mut object, "instances")?.try_into()?,
+            instance_of: take(&mut object, "instance_of")?.try_into()?,
+            locals: take(&mut object, "locals")?.try_into()?,
+            totals: take(&mut object, "totals")?.try_into()?,
+            object,
+        })
+    }
+
+    /// The program, to attach it.
+    pub(super) fn program(&mut self) -> Result<&mut SchedClassifier, ProgramError> {
+        program(&mut self.object)
+    }
+
+    /// Says how packets are rewritten.
+    pub(super) fn set_config(&mut self, config: Config) -> Result<(), MapError> {
+        self.config.set(0, config, 0)
+    }
+
+    /// Says what is done with packets that come in by an interface; `None` = nothing.
+    pub(super) fn set_port(&mut self, interface: u32, port: Option<Port>) -> Result<(), MapError> {
+        match port {
+            Some(port) => self.ports.insert(interface, port, 0),
+            None => absent_is_fine(self.ports.remove(&interface)),
+        }
+    }
+
+    /// Writes an instance to its place.
+    pub(super) fn set_instance(&mut self, index: u32, to: Instance) -> Result<(), MapError> {
+        self.instances.set(index, to, 0)?;
+        self.instance_of.insert(to.id, index, 0)
+    }
+
+    /// Forgets the instance with this number at this place.
+    pub(super) fn clear_instance(&mut self, index: u32, id: u32) -> Result<(), MapError> {
+        absent_is_fine(self.instance_of.remove(&id))?;
+        self.instances.set(index, Instance::default(), 0)
+    }
+
+    /// Says whether an address, IPv4 mapped into IPv6, is one of ours.
+    pub(super) fn set_local(&mut self, address: [u8; 16], ours: bool) -> Result<(), MapError> {
+        if ours {
+            self.locals.insert(address, 1, 0)
+        } else {
+            absent_is_fine(self.locals.remove(&address))
+        }
+    }
+
+    /// Adds what all CPUs counted.
+    pub(super) fn add_to(&self, sum: &mut Counters) {
+        match self.totals.get(&0, 0) {
+            Ok(totals) => totals.iter().for_each(|totals| sum.add(totals)),
+            Err(error) => tracing::debug!(%error, "cannot read the counters"),
+        }
+    }
+}
+
+impl Storage {
+    fn of(object: &mut aya::Ebpf) -> Result<Self, MapError> {
+        Ok(Self {
+            nodes: mapped(object, "nodes")?,
+            leaves: mapped(object, "leaves")?,
+            usage: mapped(object, "usage")?,
+            groups: mapped(object, "groups")?,
+            ways: mapped(object, "ways")?,
+            slots: mapped(object, "slots")?,
+            hops: mapped(object, "hops")?,
+            traffic: mapped(object, "traffic")?,
+            pairs: take(object, "pairs")?.try_into()?,
+        })
+    }
+}
+
+impl Records for Storage {
+    fn records(&self, table: Table) -> u32 {
+        match table {
+            Table::Nodes => self.nodes.len(),
+            Table::Leaves => self.leaves.len(),
+            Table::Usage => self.usage.len(),
+            Table::Groups => self.groups.len(),
+            Table::Ways => self.ways.len(),
+            Table::Slots => self.slots.len(),
+            Table::Hops => self.hops.len(),
+            Table::Traffic => self.traffic.len(),
+        }
+    }
+
+    fn words(&self, table: Table, index: u32) -> &[AtomicU64] {
+        match table {
+            Table::Nodes => self.nodes.words(index),
+            Table::Leaves => self.leaves.words(index),
+            Table::Usage => self.usage.words(index),
+            Table::Groups => self.groups.words(index),
+            Table::Ways => self.ways.words(index),
+            Table::Slots => self.slots.words(index),
+            Table::Hops => self.hops.words(index),
+            Table::Traffic => self.traffic.words(index),
+        }
+    }
+
+    fn set_pair(&mut self, key: PairKey, traffic: u32) -> Result<(), Full> {
+        self.pairs.insert(key, traffic, 0).map_err(|error| {
+            tracing::debug!(%error, "cannot count a pair of locators");
+            Full
+        })
+    }
+
+    fn clear_pair(&mut self, key: PairKey) {
+        if let Err(error) = absent_is_fine(self.pairs.remove(&key)) {
+            tracing::debug!(%error, "cannot forget a pair of locators");
+        }
+    }
+}
+
+fn program(object: &mut aya::Ebpf) -> Result<&mut SchedClassifier, ProgramError> {
+    object.program_mut(PROGRAM).ok_or(ProgramError::UnexpectedProgramType)?.try_into()
+}
+
+fn take(object: &mut aya::Ebpf, name: &str) -> Result<Map, MapError> {
+    object.take_map(name).ok_or_else(|| MapError::InvalidName { name: name.to_owned() })
+}
+
+fn mapped<T: Pod>(object: &mut aya::Ebpf, name: &str) -> Result<Mapped<T>, MapError> {
+    match take(object, name)? {
+        Map::Array(map) => Mapped::of(&map).map_err(|error| {
+            let said = format!("cannot map `{name}`: {error}");
+            MapError::IoError(io::Error::new(error.kind(), said))
+        }),
+        _ => Err(MapError::InvalidName { name: name.to_owned() }),
+    }
+}
+
+fn absent_is_fine(result: Result<(), MapError>) -> Result<(), MapError> {
+    match result {
+        Err(MapError::KeyNotFound) => Ok(()),
+        Err(MapError::SyscallError(error))
+            if error.io_error.raw_os_error() == Some(libc::ENOENT) =>
+        {
+            Ok(())
+        }
+        other => other,
+    }
+}
