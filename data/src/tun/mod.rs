@@ -33,6 +33,7 @@ pub use upcall::{Upcall, Upcalls};
 
 use std::collections::BTreeMap;
 use std::io;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, mpsc};
 use std::thread::{self, JoinHandle};
 
@@ -44,7 +45,7 @@ use counters::WorkerCounters;
 use device::Queue;
 use mailbox::{Command, Mailbox};
 use samples::Samples;
-use socket::{Receiver, Senders};
+use socket::{PrivatePorts, Receiver, Senders};
 use worker::Parts;
 
 /// Why the plane could not start or take an instance.
@@ -88,6 +89,8 @@ pub struct Tun {
     devices_stay: bool,
     devices: Mutex<BTreeMap<InstanceId, String>>,
     senders: Arc<Senders>,
+    /// One socket of each family the port of which is somebody else's, and which it is.
+    steered: Vec<(bool, OwnedFd)>,
     samples: Arc<Samples>,
 }
 
@@ -112,8 +115,9 @@ impl Tun {
         let senders = Senders::open(options.source_ports, SEND_BUFFER).map_err(Error::socket)?;
         let senders = Arc::new(senders);
         set_path_mtu_discovery(&senders, options.path_mtu_discovery)?;
+        let mut private = PrivatePorts::default();
         let mut receivers: Vec<Vec<Receiver>> = (0..workers)
-            .map(|_| Receiver::open_all(options.receive_buffer, options.udp_gro))
+            .map(|_| Receiver::open_all(&options, &mut private))
             .collect::<Result<_, _>>()
             .map_err(Error::socket)?;
         let mut tun = Self {
@@ -122,6 +126,8 @@ impl Tun {
             devices_stay: false,
             devices: Mutex::default(),
             senders: senders.clone(),
+            steered: steered(&receivers, options.steered)
+                .map_err(|source| Error::System { what: "cannot share a socket", source })?,
             samples: Arc::default(),
         };
         let options = Arc::new(options);
@@ -204,6 +210,13 @@ impl Tun {
         self.lock_devices().iter().map(|(instance, device)| (*instance, device.clone())).collect()
     }
 
+    /// A socket for each family that waits for the datagrams of the [`Options::steered`] port, and
+    /// whether the family is IPv6. It stands for those of all workers, which the kernel chooses
+    /// from by itself.
+    pub fn steered(&self) -> impl Iterator<Item = (bool, BorrowedFd<'_>)> {
+        self.steered.iter().map(|(ipv6, fd)| (*ipv6, fd.as_fd()))
+    }
+
     /// Starts or stops keeping the heads of dropped packets.
     pub fn sample_drops(&self, on: bool) {
         self.samples.switch(on);
@@ -262,6 +275,15 @@ impl Error {
     fn socket((what, source): (String, io::Error)) -> Self {
         Self::Socket { what, source }
     }
+}
+
+/// The sockets of a port among those of the first worker.
+fn steered(receivers: &[Vec<Receiver>], port: Option<u16>) -> io::Result<Vec<(bool, OwnedFd)>> {
+    let first = receivers.iter().take(1).flatten();
+    first
+        .filter(|receiver| port == Some(receiver.port))
+        .map(|receiver| Ok((receiver.ipv6, receiver.as_fd().try_clone_to_owned()?)))
+        .collect()
 }
 
 fn system(what: &'static str) -> impl Fn(nix::Error) -> Error {

@@ -24,6 +24,10 @@ pub struct Options {
     /// Let the kernel join received datagrams. It joins them before anything else sees them, so
     /// this must be off while an eBPF program takes packets in front of the sockets.
     pub udp_gro: bool,
+    /// A data port that belongs to somebody else. The sockets for it are out of reach for anybody
+    /// but the one who brings them their datagrams; see [`Tun::steered`](super::Tun::steered).
+    /// Fixed at start.
+    pub steered: Option<u16>,
     /// TTL of outer packets.
     pub ttl: Ttl,
     /// DSCP of outer packets.
@@ -63,6 +67,7 @@ impl Default for Options {
             receive_buffer: 8 << 20,
             persistent: false,
             udp_gro: true,
+            steered: None,
             ttl: Ttl::default(),
             dscp: Dscp::default(),
             dscp_back: true,

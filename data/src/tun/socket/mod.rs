@@ -8,6 +8,6 @@ mod receive;
 mod send;
 
 pub(super) use errors::PathMtu;
-pub(super) use open::{Receiver, Senders};
+pub(super) use open::{PrivatePorts, Receiver, Senders};
 pub(super) use receive::{Datagram, Inbox, MESSAGES};
 pub(super) use send::{Batch, Envelope};

@@ -9,36 +9,46 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, OwnedFd};
 use std::sync::{Mutex, PoisonError};
 
+use nix::sys::socket::{SockaddrStorage, getsockname};
 use weft_packet::lisp::{DATA_PORT, VXLAN_GPE_PORT};
 
 use super::address::Address;
 use super::errors::PathMtu;
+use crate::tun::options::Options;
 
 /// A socket that receives encapsulated packets; every worker has its own share of each port.
 #[derive(Debug)]
 pub(in crate::tun) struct Receiver {
     fd: OwnedFd,
-    /// The port it is bound to.
+    /// The port its datagrams were sent to.
     pub(in crate::tun) port: u16,
+    /// Whether they come over IPv6.
+    pub(in crate::tun) ipv6: bool,
     /// What the kernel had dropped in total when it last said.
     pub(in crate::tun) overflow: u32,
 }
 
 impl Receiver {
-    /// Sockets for both ports and families; IPv4 only where the kernel has no IPv6.
+    /// Sockets for both ports and families; IPv4 only where the kernel has no IPv6. Those of the
+    /// `steered` port are bound to `private` ports of the loopback interface, which the first
+    /// worker finds and all share.
     pub(in crate::tun) fn open_all(
-        buffer: usize,
-        gro: bool,
+        options: &Options,
+        private: &mut PrivatePorts,
     ) -> Result<Vec<Self>, (String, io::Error)> {
         let mut receivers = Vec::new();
-        for any in [IpAddr::V4(Ipv4Addr::UNSPECIFIED), IpAddr::V6(Ipv6Addr::UNSPECIFIED)] {
+        for ipv6 in [false, true] {
             for port in [DATA_PORT, VXLAN_GPE_PORT] {
-                match Self::open(any, port, buffer, gro) {
-                    Ok(receiver) => receivers.push(receiver),
-                    Err(error) if any.is_ipv6() && is_missing(&error) => {}
-                    Err(error) => {
-                        return Err((format!("UDP socket for {any} port {port}"), error));
+                let steered = options.steered == Some(port);
+                let to = if steered { private.place(ipv6) } else { (any(ipv6), port) };
+                match Self::open(to, port, options) {
+                    Ok(receiver) if steered => {
+                        private.found(&receiver).map_err(|error| (what(to), error))?;
+                        receivers.push(receiver);
                     }
+                    Ok(receiver) => receivers.push(receiver),
+                    Err(error) if ipv6 && is_missing(&error) => {}
+                    Err(error) => return Err((what(to), error)),
                 }
             }
         }
@@ -50,12 +60,13 @@ impl Receiver {
         set(&self.fd, libc::SOL_UDP, libc::UDP_GRO, on.into())
     }
 
-    fn open(any: IpAddr, port: u16, buffer: usize, gro: bool) -> io::Result<Self> {
-        let fd = udp_socket(any)?;
+    fn open(to: (IpAddr, u16), port: u16, options: &Options) -> io::Result<Self> {
+        let ipv6 = to.0.is_ipv6();
+        let fd = udp_socket(to.0)?;
         set(&fd, libc::SOL_SOCKET, libc::SO_REUSEPORT, 1)?;
-        set_buffer(&fd, libc::SO_RCVBUFFORCE, libc::SO_RCVBUF, buffer)?;
+        set_buffer(&fd, libc::SO_RCVBUFFORCE, libc::SO_RCVBUF, options.receive_buffer)?;
         set(&fd, libc::SOL_SOCKET, libc::SO_RXQ_OVFL, 1)?;
-        if any.is_ipv6() {
+        if ipv6 {
             set(&fd, libc::IPPROTO_IPV6, libc::IPV6_RECVPKTINFO, 1)?;
             set(&fd, libc::IPPROTO_IPV6, libc::IPV6_RECVHOPLIMIT, 1)?;
             set(&fd, libc::IPPROTO_IPV6, libc::IPV6_RECVTCLASS, 1)?;
@@ -66,9 +77,9 @@ impl Receiver {
             set(&fd, libc::IPPROTO_IP, libc::IP_RECVTTL, 1)?;
             set(&fd, libc::IPPROTO_IP, libc::IP_RECVTOS, 1)?;
         }
-        let receiver = Self { fd, port, overflow: 0 };
-        receiver.set_gro(gro)?;
-        bind(&receiver.fd, any, port)?;
+        let receiver = Self { fd, port, ipv6, overflow: 0 };
+        receiver.set_gro(options.udp_gro)?;
+        bind(&receiver.fd, to.0, to.1)?;
         Ok(receiver)
     }
 }
@@ -77,6 +88,41 @@ impl AsFd for Receiver {
     fn as_fd(&self) -> BorrowedFd<'_> {
         self.fd.as_fd()
     }
+}
+
+/// Where the sockets of a steered port are bound. 0 = not yet.
+#[derive(Default)]
+pub(in crate::tun) struct PrivatePorts {
+    v4: u16,
+    v6: u16,
+}
+
+impl PrivatePorts {
+    fn place(&self, ipv6: bool) -> (IpAddr, u16) {
+        if ipv6 {
+            (Ipv6Addr::LOCALHOST.into(), self.v6)
+        } else {
+            (Ipv4Addr::LOCALHOST.into(), self.v4)
+        }
+    }
+
+    fn found(&mut self, receiver: &Receiver) -> io::Result<()> {
+        let bound: SockaddrStorage = getsockname(receiver.fd.as_raw_fd())?;
+        if let Some(bound) = bound.as_sockaddr_in() {
+            self.v4 = bound.port();
+        } else if let Some(bound) = bound.as_sockaddr_in6() {
+            self.v6 = bound.port();
+        }
+        Ok(())
+    }
+}
+
+fn any(ipv6: bool) -> IpAddr {
+    if ipv6 { Ipv6Addr::UNSPECIFIED.into() } else { Ipv4Addr::UNSPECIFIED.into() }
+}
+
+fn what((address, port): (IpAddr, u16)) -> String {
+    format!("UDP socket for {address} port {port}")
 }
 
 /// The sockets encapsulated packets leave from. Their ports tell flows apart on the underlay, so
