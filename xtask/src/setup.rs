@@ -20,6 +20,7 @@ const NEEDED: &[Needed] = &[
     Needed { program: "tcpdump", package: "tcpdump" },
     Needed { program: "tshark", package: "tshark" },
     Needed { program: "cc", package: "gcc" },
+    Needed { program: "sysctl", package: "procps" },
 ];
 
 /// Installs what is missing, through apt where we may; otherwise says what is missing.
