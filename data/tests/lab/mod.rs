@@ -4,6 +4,8 @@
 #![allow(dead_code, reason = "no test file uses all of it")]
 
 mod fast;
+pub(crate) mod packets;
+pub(crate) mod wire;
 
 pub(crate) use fast::{index, ports, refused};
 
@@ -95,7 +97,8 @@ impl Lab {
     pub(crate) fn plane(&self, site: usize, ipv6_outer: bool, mtu: u16, options: Options) -> Plane {
         let (mut fib, reader) = Fib::new();
         let rloc = RLOCS[site][usize::from(ipv6_outer)].parse().unwrap();
-        let (id, interface) = (UplinkId(1), 0);
+        let node = NODES[site];
+        let (id, interface) = (UplinkId(1), self.within(node, || index("u0")));
         let uplink = Uplink { id, rloc, interface, mtu, priority: 1, weight: 100, up: true };
         fib.apply(Change::SetUplinks(vec![uplink]));
         for eid in EIDS[site] {
@@ -106,7 +109,6 @@ impl Lab {
         let sender = Mutex::new(sender);
         let take = Arc::new(move |upcall| sender.lock().unwrap().send(upcall).is_ok());
         let instances = [(InstanceId::DEFAULT, DEVICE.to_owned())];
-        let node = NODES[site];
         let tun = self.within(node, || Tun::start(options, &instances, reader, take).unwrap());
         self.ip(node, &format!("link set {DEVICE} up mtu 9000"));
         for (family, eid) in ["-4", "-6"].into_iter().zip(EIDS[1 - site]) {

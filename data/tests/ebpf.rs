@@ -1,0 +1,243 @@
+//! The program in front of the portable plane: it carries what it can, and nobody notices what it
+//! cannot. Needs root and a kernel that takes the program; each test makes its own network
+//! namespaces.
+
+mod lab;
+
+use std::time::Duration;
+
+use lab::{A, B, HOST_B, Lab, ports, refused};
+use weft_data::tun::{MssClamp, Options};
+use weft_fib::{Encapsulation, Route};
+
+const ENCAPSULATIONS: [Encapsulation; 3] =
+    [Encapsulation::Lisp, Encapsulation::LispGpe, Encapsulation::VxlanGpe];
+
+#[test]
+fn every_encapsulation_is_carried_in_the_kernel() {
+    if refused() {
+        return;
+    }
+    for encapsulation in ENCAPSULATIONS {
+        for ipv6_outer in [false, true] {
+            let lab = Lab::new(1400);
+            let [a, b] = lab.fast_planes(encapsulation, ipv6_outer);
+            for address in HOST_B {
+                let answer = lab.ping(address);
+                assert!(answer.contains("ttl=62"), "{answer}");
+                let arrived = lab.transfer(address, 8 << 20);
+                assert!(arrived, "{encapsulation} to {address}, IPv6 outside: {ipv6_outer}");
+                assert_eq!(lab.echo(address, 1000, 1200), 1000);
+            }
+            let (sent, got) = (a.fast(), b.fast());
+            let what = format!("{encapsulation}, IPv6 outside: {ipv6_outer}: {sent:?} {got:?}");
+            for (encapsulated, decapsulated) in [
+                (sent.encapsulated.v4, got.decapsulated.v4),
+                (sent.encapsulated.v6, got.decapsulated.v6),
+            ] {
+                assert!(encapsulated.packets > 6000 && encapsulated.bytes > 8 << 20, "{what}");
+                assert!(decapsulated.packets > 6000 && decapsulated.bytes > 8 << 20, "{what}");
+            }
+            assert_eq!((sent.failed, got.failed), (0, 0));
+            let slow = (a.tun.counters().encapsulated, b.tun.counters().decapsulated);
+            let few = slow.0.v4.packets + slow.0.v6.packets + slow.1.v4.packets + slow.1.v6.packets;
+            assert!(few < 100, "nearly all went by the program: {slow:?} {what}");
+        }
+    }
+}
+
+#[test]
+fn a_program_and_a_portable_plane_understand_each_other() {
+    if refused() {
+        return;
+    }
+    for encapsulation in ENCAPSULATIONS {
+        for ipv6_outer in [false, true] {
+            for fast in [A, B] {
+                let lab = Lab::new(1400);
+                let planes = [A, B].map(|site| {
+                    let mut plane = if site == fast {
+                        lab.fast_plane(site, ipv6_outer, Options::default())
+                    } else {
+                        lab.plane(site, ipv6_outer, 1500, Options::default())
+                    };
+                    plane.map(1 - site, encapsulation, ipv6_outer);
+                    plane
+                });
+                for address in HOST_B {
+                    assert!(lab.ping(address).contains("ttl=62"));
+                    let what = format!("{encapsulation} to {address}, program at {fast}");
+                    assert!(lab.transfer(address, 4 << 20), "{what}");
+                    assert_eq!(lab.echo(address, 500, 1200), 500, "{what}");
+                }
+                let counters = planes[fast].fast();
+                assert!(counters.encapsulated.v4.packets > 500, "{counters:?}");
+            }
+        }
+    }
+}
+
+#[test]
+fn too_big_packets_are_reported_by_the_portable_plane() {
+    if refused() {
+        return;
+    }
+    let lab = Lab::new(1500);
+    let [a, _b] = lab.fast_planes(Encapsulation::Lisp, false);
+    lab.ping(HOST_B[0]);
+    for (address, size) in HOST_B.into_iter().zip([1472, 1452]) {
+        let (said, _) = lab.run("ha", &format!("ping -n -c 1 -W 5 -M do -s {size} {address}"));
+        assert!(said.contains("mtu = 1464") || said.contains("mtu=1464"), "{said}");
+    }
+    assert!(a.fast().left("too-big") >= 2);
+    let (said, answered) = lab.run("ha", "ping -n -c 1 -W 5 -M dont -s 1472 10.2.0.2");
+    assert!(answered, "fragmented: {said}");
+    for address in HOST_B {
+        assert!(lab.transfer(address, 4 << 20), "TCP learns the size too");
+    }
+    assert!(a.fast().encapsulated.v4.bytes > 4 << 20);
+}
+
+#[test]
+fn what_the_program_does_not_understand_goes_the_other_way() {
+    if refused() {
+        return;
+    }
+    let lab = Lab::new(1400);
+    let [a, _b] = lab.fast_planes(Encapsulation::Lisp, false);
+    for address in HOST_B {
+        lab.ping(address);
+        let (said, answered) = lab.run("ha", &format!("ping -n -c 2 -W 5 -s 4000 {address}"));
+        assert!(answered, "fragments: {said}");
+    }
+    let (said, answered) = lab.run("ha", "ping -n -c 1 -W 5 -R 10.2.0.2");
+    assert!(answered, "IPv4 options: {said}");
+    for address in HOST_B {
+        let (said, _) = lab.run("ha", &format!("ping -n -c 1 -W 5 -t 1 {address}"));
+        assert!(said.contains("ime exceeded") || said.contains("ime to live"), "{said}");
+    }
+    let counters = a.fast();
+    for reason in ["fragment", "headers", "ttl"] {
+        assert!(counters.left(reason) > 0, "{reason}: {counters:?}");
+    }
+    assert_eq!(counters.failed, 0);
+}
+
+#[test]
+fn a_first_packet_waits_and_those_behind_it_fly() {
+    if refused() {
+        return;
+    }
+    let lab = Lab::new(1400);
+    let mut a = lab.fast_plane(A, false, Options::default());
+    let mut b = lab.fast_plane(B, false, Options::default());
+    b.map(A, Encapsulation::Lisp, false);
+    a.route(B, Route::Resolve);
+    let answers = std::thread::scope(|scope| {
+        let ping = scope.spawn(|| lab.run("ha", "ping -n -c 20 -i 0.1 -W 5 10.2.0.2"));
+        a.upcalls.recv_timeout(Duration::from_secs(20)).unwrap();
+        a.map(B, Encapsulation::Lisp, false);
+        ping.join().unwrap().0
+    });
+    assert!(answers.contains("20 received"), "none was lost: {answers}");
+    assert!(a.tun.counters().released > 0);
+    assert!(a.fast().encapsulated.v4.packets > 10, "{:?}", a.fast());
+}
+
+#[test]
+fn routes_that_change_take_packets_off_the_program() {
+    if refused() {
+        return;
+    }
+    let lab = Lab::new(1400);
+    let [mut a, _b] = lab.fast_planes(Encapsulation::Lisp, false);
+    lab.ping(HOST_B[0]);
+    let before = a.fast().encapsulated.v4.packets;
+    a.route(B, Route::Drop(weft_fib::DropReason::PolicyDenied));
+    let (said, _) = lab.run("ha", "ping -n -c 1 -W 5 10.2.0.2");
+    assert!(said.contains("Packet filtered"), "{said}");
+    assert_eq!(a.fast().encapsulated.v4.packets, before);
+    a.set("10.2.0.2/32", Route::Encapsulate(weft_fib::GroupId(1)));
+    lab.ping(HOST_B[0]);
+    assert!(a.fast().encapsulated.v4.packets > before);
+}
+
+#[test]
+fn packets_are_counted_in_the_forwarding_table() {
+    if refused() {
+        return;
+    }
+    let lab = Lab::new(1400);
+    let [mut a, mut b] = lab.fast_planes(Encapsulation::Lisp, false);
+    assert!(lab.transfer(HOST_B[0], 4 << 20));
+    for plane in [&mut a, &mut b] {
+        plane.ebpf.as_mut().unwrap().sync_traffic();
+        plane.ebpf.as_mut().unwrap().sync_usage();
+    }
+    let routes = a.fib.routes(None);
+    let eid = "10.2.0.0/24".parse().unwrap();
+    let usage = routes.iter().find(|route| route.eid.prefix == eid).unwrap().usage;
+    assert!(usage.bytes > 4 << 20 && usage.packets > 3000, "{usage:?}");
+    let [sent] = a.fib.traffic()[..] else { panic!("one pair: {:?}", a.fib.traffic()) };
+    let [got] = b.fib.traffic()[..] else { panic!("one pair: {:?}", b.fib.traffic()) };
+    assert!(sent.sent > 3000 && got.received > 3000, "{sent:?} {got:?}");
+}
+
+#[test]
+fn an_mss_clamp_sees_every_connection() {
+    if refused() {
+        return;
+    }
+    let lab = Lab::new(1500);
+    let [mut a, mut b] = lab.fast_planes(Encapsulation::Lisp, false);
+    let options = Options { mss_clamp: MssClamp::Auto, udp_gro: false, ..Options::default() };
+    for plane in [&mut a, &mut b] {
+        plane.tun.set_options(options.clone());
+        plane.ebpf.as_mut().unwrap().set_options(&options);
+    }
+    for address in HOST_B {
+        lab.ping(address);
+        assert!(lab.transfer(address, 4 << 20));
+    }
+    assert_eq!(a.tun.counters().dropped(weft_fib::DropReason::TooBig), 0);
+    assert!(a.fast().left("syn") > 0 && a.fast().encapsulated.v4.bytes > 4 << 20);
+}
+
+#[test]
+fn packets_reach_containers_directly() {
+    if refused() {
+        return;
+    }
+    let lab = Lab::new(1400);
+    let [_a, mut b] = lab.fast_planes(Encapsulation::Lisp, false);
+    lab.within("xb", || b.ebpf.as_mut().unwrap().set_ports(&ports(true)).unwrap());
+    for address in HOST_B {
+        assert!(lab.ping(address).contains("ttl=62"));
+        assert!(lab.transfer(address, 4 << 20));
+    }
+    assert!(b.fast().decapsulated.v4.bytes > 4 << 20);
+    assert_eq!(b.fast().failed, 0);
+}
+
+#[test]
+fn programs_of_others_see_what_is_not_ours() {
+    if refused() {
+        return;
+    }
+    let lab = Lab::new(1400);
+    let (said, done) = lab.run("xa", "tc qdisc add dev h0 clsact");
+    assert!(done, "{said}");
+    let (said, done) = lab.run(
+        "xa",
+        "tc filter add dev h0 ingress protocol ip u32 match ip dst 10.1.0.1 action drop",
+    );
+    if !done {
+        println!("skipped: {said}");
+        return;
+    }
+    let [a, _b] = lab.fast_planes(Encapsulation::Lisp, false);
+    lab.ping(HOST_B[0]);
+    assert!(a.fast().encapsulated.v4.packets > 0);
+    let (said, answered) = lab.run("ha", "ping -n -c 1 -W 1 10.1.0.1");
+    assert!(!answered, "the filter of somebody else drops it: {said}");
+}
