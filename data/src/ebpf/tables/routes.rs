@@ -1,0 +1,225 @@
+//! Entries of the FIB: a leaf for each, found by the tries.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::time::Instant;
+
+use foldhash::fast::RandomState;
+use weft_fib::{Route, Update, Usage};
+use weft_packet::addr::{EidPrefix, InstanceId};
+
+use super::pairs::put;
+use crate::ebpf::layout::Leaf;
+use crate::ebpf::records::{Records, Table, fill, join, publish, take_counts};
+use crate::ebpf::slab::Slab;
+use crate::ebpf::trie::{self, Trie};
+
+/// The leaves and the tries that lead to them.
+pub(super) struct Routes {
+    trie: Trie,
+    /// By instance, IPv4 and IPv6.
+    roots: HashMap<InstanceId, [Root; 2], RandomState>,
+    slab: Slab,
+    /// By leaf.
+    entries: Vec<Option<Entry>>,
+    numbers: HashMap<EidPrefix, u32, RandomState>,
+    /// There was no node for an entry.
+    lacks_nodes: bool,
+}
+
+/// The trie of an instance and a family.
+#[derive(Clone, Copy, Default)]
+struct Root {
+    /// 0 while there is no prefix, or no node for it.
+    node: u32,
+    prefixes: u32,
+}
+
+struct Entry {
+    target: Target,
+    usage: Arc<Usage>,
+}
+
+/// What the program does with packets to a prefix.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Target {
+    /// Leaves them to the portable plane.
+    Other,
+    /// Delivers those it decapsulated.
+    Local,
+    /// Encapsulates them by a record of a group.
+    Encapsulate(u32),
+}
+
+impl Target {
+    fn record(self) -> u64 {
+        join(match self {
+            Self::Other => [Leaf::NONE, 0],
+            Self::Local => [Leaf::LOCAL, 0],
+            Self::Encapsulate(group) => [Leaf::ENCAP, group],
+        })
+    }
+}
+
+impl Routes {
+    pub(super) fn new(nodes: u32) -> Self {
+        let mut slab = Slab::endless();
+        // The tries use one leaf themselves.
+        let unknown = slab.take_one();
+        debug_assert_eq!(unknown, Some(trie::UNKNOWN));
+        Self {
+            trie: Trie::new(nodes),
+            roots: HashMap::default(),
+            slab,
+            entries: Vec::new(),
+            numbers: HashMap::default(),
+            lacks_nodes: false,
+        }
+    }
+
+    /// Makes place for entries that will come.
+    pub(super) fn expect(&mut self, entries: usize) {
+        self.numbers.reserve(entries);
+        self.entries.reserve(entries);
+    }
+
+    /// Makes or changes an entry; gives what was done before.
+    pub(super) fn set(
+        &mut self,
+        records: &impl Records,
+        eid: EidPrefix,
+        target: Target,
+        usage: Arc<Usage>,
+    ) -> Option<Target> {
+        if let Some(&leaf) = self.numbers.get(&eid) {
+            publish(records.words(Table::Leaves, leaf), target.record());
+            return put(&mut self.entries, leaf, Entry { target, usage }).map(|old| old.target);
+        }
+        let leaf = self.slab.take_one().unwrap_or(0);
+        fill(records.words(Table::Usage, leaf), [0, 0]);
+        publish(records.words(Table::Leaves, leaf), target.record());
+        put(&mut self.entries, leaf, Entry { target, usage });
+        self.numbers.insert(eid, leaf);
+        self.insert(records, eid, leaf);
+        None
+    }
+
+    /// Forgets an entry; gives what was done.
+    pub(super) fn clear(
+        &mut self,
+        records: &impl Records,
+        now: Instant,
+        eid: EidPrefix,
+    ) -> Option<Target> {
+        let leaf = self.numbers.remove(&eid)?;
+        let entry = self.entries.get_mut(leaf as usize)?.take()?;
+        self.remove(records, now, eid, leaf);
+        count(records, leaf, &entry.usage);
+        self.slab.release(now, leaf, 1);
+        Some(entry.target)
+    }
+
+    /// Where lookups start, IPv4 and IPv6.
+    pub(super) fn roots(&self, instance: InstanceId) -> [u32; 2] {
+        self.roots.get(&instance).map_or([0, 0], |roots| roots.map(|root| root.node))
+    }
+
+    /// Moves what was counted to the FIB's counters.
+    pub(super) fn sync(&self, records: &impl Records) {
+        for (leaf, entry) in (0..).zip(&self.entries) {
+            if let Some(entry) = entry {
+                count(records, leaf, &entry.usage);
+            }
+        }
+    }
+
+    /// All entries. `encapsulate` gives the route of a record of a group.
+    pub(super) fn snapshot(
+        &self,
+        encapsulate: impl Fn(u32) -> Route,
+    ) -> impl Iterator<Item = Update> {
+        self.numbers.iter().filter_map(move |(&eid, &leaf)| {
+            let entry = self.entries.get(leaf as usize)?.as_ref()?;
+            let route = match entry.target {
+                Target::Local => Route::Local,
+                Target::Encapsulate(group) => encapsulate(group),
+                Target::Other => Route::Resolve,
+            };
+            Some(Update::Route { eid, route, usage: entry.usage.clone() })
+        })
+    }
+
+    pub(super) fn len(&self) -> usize {
+        self.numbers.len()
+    }
+
+    /// The leaves it gives out.
+    pub(super) fn slab(&self) -> &Slab {
+        &self.slab
+    }
+
+    /// True when there was no node for some entry. What the program knows of its addresses is then
+    /// that it does not know.
+    pub(super) fn lacks_nodes(&self) -> bool {
+        self.lacks_nodes
+    }
+
+    /// Nodes in use.
+    #[cfg(test)]
+    pub(super) fn nodes(&self) -> u32 {
+        self.trie.nodes()
+    }
+
+    /// How many nodes there should be instead of `now`.
+    pub(super) fn nodes_needed(&self, now: u32) -> u32 {
+        if !self.lacks_nodes {
+            return now;
+        }
+        trie::estimate(self.numbers.keys().copied()).max(now.saturating_mul(2))
+    }
+
+    pub(super) fn wake(&mut self, now: Instant) {
+        self.trie.wake(now);
+        self.slab.wake(now);
+    }
+
+    fn insert(&mut self, records: &impl Records, eid: EidPrefix, leaf: u32) {
+        let root = root(&mut self.roots, eid);
+        root.prefixes += 1;
+        // Where the first prefix got no root, later ones must not look as if they were all.
+        if root.prefixes == 1 {
+            root.node = self.trie.root(records).unwrap_or(0);
+        }
+        let inserted =
+            root.node != 0 && self.trie.insert(records, root.node, eid.prefix, leaf).is_ok();
+        self.lacks_nodes |= !inserted;
+    }
+
+    fn remove(&mut self, records: &impl Records, now: Instant, eid: EidPrefix, leaf: u32) {
+        let exact = |prefix| self.numbers.get(&EidPrefix::new(eid.instance, prefix)).copied();
+        let heir = trie::heirs(eid.prefix).find_map(exact).unwrap_or(0);
+        let root = root(&mut self.roots, eid);
+        root.prefixes -= 1;
+        if root.node != 0 {
+            self.trie.remove(records, now, root.node, eid.prefix, leaf, heir);
+        }
+        if root.prefixes > 0 {
+            return;
+        }
+        self.trie.forget(now, std::mem::take(root).node);
+        let empty = |roots: &[Root; 2]| roots.iter().all(|root| root.prefixes == 0);
+        if self.roots.get(&eid.instance).is_some_and(empty) {
+            self.roots.remove(&eid.instance);
+        }
+    }
+}
+
+fn root(roots: &mut HashMap<InstanceId, [Root; 2], RandomState>, eid: EidPrefix) -> &mut Root {
+    &mut roots.entry(eid.instance).or_default()[usize::from(eid.prefix.is_ipv6())]
+}
+
+fn count(records: &impl Records, leaf: u32, usage: &Usage) {
+    if let Some([packets, bytes]) = take_counts(records.words(Table::Usage, leaf)) {
+        usage.add(packets, bytes);
+    }
+}

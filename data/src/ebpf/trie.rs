@@ -1,0 +1,500 @@
+//! Longest-prefix match the way the program does it: tries of octets with path compression.
+//!
+//! A node stands for the octets above it and has a slot for each value of the next one. A prefix
+//! belongs to the node in whose octet it ends, its *home*, and fills the slots it covers there
+//! unless a longer one has them. Where a slot leads to a deeper node, the prefix sits in that
+//! node's `leaf` instead, for which a node just below its home is made if need be.
+//!
+//! Every change of an answer is the store of one word, and what it leads to is complete before.
+//! So a reader gets the answer of before or after, without locks.
+
+use std::net::IpAddr;
+use std::sync::atomic::AtomicU64;
+use std::sync::atomic::Ordering::{Acquire, Relaxed, Release};
+use std::time::Instant;
+
+use weft_packet::addr::{EidPrefix, Prefix};
+
+use super::layout;
+use super::records::{Full, Records, Table, fill, join, split};
+use super::slab::Slab;
+
+/// The tries of all instances and families. Each is known by its root, a node.
+pub(super) struct Trie {
+    nodes: Slab,
+    /// The length of the prefix of each leaf.
+    lengths: Vec<u8>,
+}
+
+/// The octets of an address, IPv4 in the first four, as a big-endian number.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+struct Key(u128);
+
+/// What a slot holds.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Slot {
+    Nothing,
+    Leaf(u32),
+    Node(u32),
+}
+
+/// The words of a node: its path (two), depth and leaf, and the slots in pairs.
+#[derive(Clone, Copy)]
+struct Node<'a>(&'a [AtomicU64]);
+
+impl Trie {
+    pub(super) fn new(nodes: u32) -> Self {
+        Self { nodes: Slab::new(nodes), lengths: vec![0, u8::MAX] }
+    }
+
+    /// A trie of its own: an empty node of depth 0.
+    pub(super) fn root(&mut self, records: &impl Records) -> Result<u32, Full> {
+        self.node(records, Key(0), 0)
+    }
+
+    /// Forgets an empty trie nobody can reach any more.
+    pub(super) fn forget(&mut self, now: Instant, root: u32) {
+        self.nodes.release(now, root, 1);
+    }
+
+    /// Nodes in use.
+    pub(super) fn nodes(&self) -> u32 {
+        self.nodes.used()
+    }
+
+    /// Lets nodes that rested long enough be used again.
+    pub(super) fn wake(&mut self, now: Instant) {
+        self.nodes.wake(now);
+    }
+
+    /// Has addresses of `prefix` answered by `leaf`, unless a longer prefix has them.
+    ///
+    /// # Errors
+    /// When nodes run out. The answer for addresses of the prefix, and for some around it, is
+    /// then [`UNKNOWN`] instead of a wrong one, and the tries should be made anew with more.
+    pub(super) fn insert(
+        &mut self,
+        records: &impl Records,
+        root: u32,
+        prefix: Prefix,
+        leaf: u32,
+    ) -> Result<(), Full> {
+        let at = leaf as usize;
+        if at >= self.lengths.len() {
+            self.lengths.resize(at + 1, 0);
+        }
+        self.lengths[at] = prefix.length();
+        let Some(place) = Place::of(prefix) else {
+            Node::of(records, root).set_leaf(leaf);
+            return Ok(());
+        };
+        let home = self.home(records, root, place)?;
+        let mut result = Ok(());
+        for slot in place.slots() {
+            result = self.cover(records, home, slot, leaf, place).and(result);
+        }
+        result
+    }
+
+    /// Has addresses answered by `leaf`, the leaf of `prefix`, answered by `heir` instead: the
+    /// leaf of the longest shorter prefix of the same home that covers it (see [`heirs`]), or 0.
+    pub(super) fn remove(
+        &mut self,
+        records: &impl Records,
+        now: Instant,
+        root: u32,
+        prefix: Prefix,
+        leaf: u32,
+        heir: u32,
+    ) {
+        let Some(place) = Place::of(prefix) else {
+            Node::of(records, root).set_leaf(heir);
+            return;
+        };
+        let Some((home, mut above)) = find_home(records, root, place) else { return };
+        let node = Node::of(records, home);
+        for slot in place.slots() {
+            match node.slot(slot) {
+                Slot::Leaf(old) if old == leaf => node.set_slot(slot, Slot::leaf(heir)),
+                Slot::Node(child) => {
+                    let child = Node::of(records, child);
+                    if child.leaf() == leaf && child.depth() == place.depth + 1 {
+                        child.set_leaf(heir);
+                        self.tidy(records, now, home, slot);
+                    }
+                }
+                Slot::Leaf(_) | Slot::Nothing => {}
+            }
+        }
+        while let Some((parent, slot)) = above.pop() {
+            self.tidy(records, now, parent, slot);
+        }
+    }
+
+    /// The node at the depth where the prefix ends, made if there is none.
+    fn home(&mut self, records: &impl Records, root: u32, place: Place) -> Result<u32, Full> {
+        let Place { key, depth, .. } = place;
+        let mut at = root;
+        loop {
+            let node = Node::of(records, at);
+            if node.depth() >= depth {
+                return Ok(at);
+            }
+            let slot = key.octet(node.depth());
+            let below = node.slot(slot);
+            // The depth up to which what is there and the way home have in common.
+            let shared = match below {
+                Slot::Nothing => depth,
+                Slot::Leaf(_) => node.depth() + 1,
+                Slot::Node(child) => {
+                    let child_node = Node::of(records, child);
+                    let shared = key.shared(child_node.path()).min(child_node.depth()).min(depth);
+                    if shared == child_node.depth() {
+                        at = child;
+                        continue;
+                    }
+                    shared
+                }
+            };
+            let Ok(fork) = self.node(records, key, shared) else {
+                node.set_slot(slot, Slot::Leaf(UNKNOWN));
+                return Err(Full);
+            };
+            let fork_node = Node::of(records, fork);
+            match below {
+                Slot::Nothing => {}
+                Slot::Leaf(leaf) => fork_node.set_leaf(leaf),
+                Slot::Node(child) => {
+                    let path = Node::of(records, child).path();
+                    fork_node.set_slot(path.octet(shared), below);
+                }
+            }
+            let home = if shared == depth {
+                fork
+            } else {
+                let Ok(home) = self.node(records, key, depth) else {
+                    self.nodes.give_back(fork, 1);
+                    node.set_slot(slot, Slot::Leaf(UNKNOWN));
+                    return Err(Full);
+                };
+                fork_node.set_slot(key.octet(shared), Slot::Node(home));
+                home
+            };
+            node.set_slot(slot, Slot::Node(fork));
+            return Ok(home);
+        }
+    }
+
+    /// Gives one slot of a prefix's home to its leaf, unless a longer prefix has it.
+    fn cover(
+        &mut self,
+        records: &impl Records,
+        home: u32,
+        slot: u8,
+        leaf: u32,
+        place: Place,
+    ) -> Result<(), Full> {
+        let node = Node::of(records, home);
+        match node.slot(slot) {
+            Slot::Nothing => node.set_slot(slot, Slot::Leaf(leaf)),
+            Slot::Leaf(old) if self.yields(old, leaf) => node.set_slot(slot, Slot::Leaf(leaf)),
+            Slot::Leaf(_) => {}
+            Slot::Node(child) => {
+                let below = place.depth + 1;
+                let child_node = Node::of(records, child);
+                if child_node.depth() == below {
+                    let old = child_node.leaf();
+                    if old == 0 || self.yields(old, leaf) {
+                        child_node.set_leaf(leaf);
+                    }
+                    return Ok(());
+                }
+                let path = child_node.path();
+                let Ok(between) = self.node(records, path, below) else {
+                    node.set_slot(slot, Slot::Leaf(UNKNOWN));
+                    return Err(Full);
+                };
+                let between_node = Node::of(records, between);
+                between_node.set_leaf(leaf);
+                between_node.set_slot(path.octet(below), Slot::Node(child));
+                node.set_slot(slot, Slot::Node(between));
+            }
+        }
+        Ok(())
+    }
+
+    /// True when the prefix of `old` is not longer than that of `leaf`.
+    fn yields(&self, old: u32, leaf: u32) -> bool {
+        let length = |leaf: u32| self.lengths.get(leaf as usize).copied().unwrap_or(0);
+        length(old) <= length(leaf)
+    }
+
+    /// Takes a node out of its parent's slot when the slot can say as much without it.
+    fn tidy(&mut self, records: &impl Records, now: Instant, parent: u32, slot: u8) {
+        let parent = Node::of(records, parent);
+        let Slot::Node(child) = parent.slot(slot) else { return };
+        let node = Node::of(records, child);
+        let instead = match node.only() {
+            Only::Nothing => Slot::leaf(node.leaf()),
+            Only::One(Slot::Node(below)) if node.leaf() == 0 => {
+                let grandchild = Node::of(records, below);
+                if grandchild.depth() == node.depth() + 1 && grandchild.leaf() != 0 {
+                    return;
+                }
+                Slot::Node(below)
+            }
+            Only::One(_) | Only::More => return,
+        };
+        parent.set_slot(slot, instead);
+        self.nodes.release(now, child, 1);
+    }
+
+    /// A new node with the first `depth` octets of `key` above it, and nothing below.
+    fn node(&mut self, records: &impl Records, key: Key, depth: u32) -> Result<u32, Full> {
+        let index = self.nodes.take_one().ok_or(Full)?;
+        let Key(path) = key.first(depth);
+        let [high, low] = halves(path);
+        let head = [high, low, join([depth, 0])];
+        fill(records.words(Table::Nodes, index), head.into_iter().chain(std::iter::repeat(0)));
+        Ok(index)
+    }
+}
+
+/// The leaf of the longest prefix that contains `address`, 0 when none does. The program does the
+/// same; tests hold both to it.
+pub(super) fn lookup(records: &impl Records, root: u32, address: IpAddr) -> u32 {
+    let (key, width) = match address {
+        IpAddr::V4(_) => (Key::of(address), 4),
+        IpAddr::V6(_) => (Key::of(address), 16),
+    };
+    let mut best = 0;
+    let mut at = root;
+    for _ in 0..=width {
+        let node = Node::of(records, at);
+        let depth = node.depth();
+        if key.first(depth) != node.path() {
+            break;
+        }
+        let leaf = node.leaf();
+        if leaf != 0 {
+            best = leaf;
+        }
+        if depth >= width {
+            break;
+        }
+        match node.slot(key.octet(depth)) {
+            Slot::Nothing => break,
+            Slot::Leaf(leaf) => return leaf,
+            Slot::Node(child) => at = child,
+        }
+    }
+    best
+}
+
+/// The prefixes that may inherit the addresses of `prefix` within its home, longest first.
+pub(super) fn heirs(prefix: Prefix) -> impl Iterator<Item = Prefix> {
+    let parent = |of: &Prefix| of.parent().filter(|parent| parent.length() % 8 != 0);
+    std::iter::successors(parent(&prefix), parent)
+}
+
+/// About how many nodes these prefixes need, rounded up to a power of two: one where a prefix ends
+/// or paths part, and some more for prefixes above others.
+pub(super) fn estimate(eids: impl Iterator<Item = EidPrefix>) -> u32 {
+    let mut homes: Vec<_> = eids
+        .flat_map(|EidPrefix { instance, prefix }| {
+            let home = Place::of(prefix).map(|place| (place.key.first(place.depth), place.depth));
+            let node = move |(key, depth)| (instance, prefix.is_ipv6(), key, depth);
+            std::iter::once((Key(0), 0)).chain(home).map(node)
+        })
+        .collect();
+    homes.sort_unstable();
+    homes.dedup();
+    let mut forks: Vec<_> = homes
+        .windows(2)
+        .filter_map(|pair| {
+            let [(instance, v6, key, depth), (other_instance, other_v6, other, _)] = *pair else {
+                return None;
+            };
+            let shared = key.shared(other);
+            let part = (instance, v6) == (other_instance, other_v6) && shared < depth;
+            part.then(|| (instance, v6, key.first(shared), shared))
+        })
+        .filter(|fork| homes.binary_search(fork).is_err())
+        .collect();
+    forks.sort_unstable();
+    forks.dedup();
+    let nodes = homes.len() + forks.len() + 1;
+    u32::try_from((nodes + nodes / 4).next_power_of_two()).unwrap_or(u32::MAX)
+}
+
+/// A leaf that says no more than that the answer is not known.
+pub(super) const UNKNOWN: u32 = 1;
+
+/// Where a prefix that is not of length 0 belongs.
+#[derive(Clone, Copy)]
+struct Place {
+    key: Key,
+    /// Of the home.
+    depth: u32,
+    length: u8,
+}
+
+impl Place {
+    fn of(prefix: Prefix) -> Option<Self> {
+        let length = prefix.length();
+        let depth = u32::from(length.checked_sub(1)? / 8);
+        Some(Self { key: Key::of(prefix.address()), depth, length })
+    }
+
+    /// The slots of the home that the prefix covers.
+    fn slots(self) -> impl Iterator<Item = u8> {
+        let first = self.key.octet(self.depth);
+        let free = (8 - self.length % 8) % 8;
+        first..=first | ((1u8 << free) - 1)
+    }
+}
+
+/// The home of a prefix, and the nodes above it with the slots that lead down; `None` when there
+/// is no home.
+fn find_home(records: &impl Records, root: u32, place: Place) -> Option<(u32, Vec<(u32, u8)>)> {
+    let mut above = Vec::new();
+    let mut at = root;
+    loop {
+        let node = Node::of(records, at);
+        let depth = node.depth();
+        if depth >= place.depth {
+            let found = depth == place.depth && place.key.first(depth) == node.path();
+            return found.then_some((at, above));
+        }
+        let slot = place.key.octet(depth);
+        let Slot::Node(child) = node.slot(slot) else { return None };
+        above.push((at, slot));
+        at = child;
+    }
+}
+
+impl Key {
+    fn of(address: IpAddr) -> Self {
+        Self(match address {
+            IpAddr::V4(a) => u128::from(a.to_bits()) << 96,
+            IpAddr::V6(a) => a.to_bits(),
+        })
+    }
+
+    fn octet(self, at: u32) -> u8 {
+        self.0.to_be_bytes().get(at as usize).copied().unwrap_or(0)
+    }
+
+    /// The key with only its first octets.
+    fn first(self, octets: u32) -> Self {
+        Self(self.0 & !u128::MAX.checked_shr(8 * octets).unwrap_or(0))
+    }
+
+    /// How many first octets are the same.
+    fn shared(self, other: Self) -> u32 {
+        (self.0 ^ other.0).leading_zeros() / 8
+    }
+}
+
+/// The high and the low half.
+fn halves(number: u128) -> [u64; 2] {
+    let [a, b, c, d, e, f, g, h, rest @ ..] = number.to_be_bytes();
+    [u64::from_be_bytes([a, b, c, d, e, f, g, h]), u64::from_be_bytes(rest)]
+}
+
+impl Slot {
+    fn leaf(index: u32) -> Self {
+        if index == 0 { Self::Nothing } else { Self::Leaf(index) }
+    }
+
+    fn from_number(number: u32) -> Self {
+        match number & layout::Node::CHILD {
+            0 => Self::leaf(number),
+            _ => Self::Node(number & !layout::Node::CHILD),
+        }
+    }
+
+    fn number(self) -> u32 {
+        match self {
+            Self::Nothing => 0,
+            Self::Leaf(leaf) => leaf,
+            Self::Node(node) => node | layout::Node::CHILD,
+        }
+    }
+}
+
+/// How much a node holds below it.
+enum Only {
+    Nothing,
+    One(Slot),
+    More,
+}
+
+impl<'a> Node<'a> {
+    fn of(records: &'a impl Records, index: u32) -> Self {
+        Self(records.words(Table::Nodes, index))
+    }
+
+    fn path(self) -> Key {
+        let word = |at: usize| u128::from(self.0.get(at).map_or(0, |word| word.load(Relaxed)));
+        Key(word(0) << 64 | word(1))
+    }
+
+    fn depth(self) -> u32 {
+        let [depth, _] = self.pair(DEPTH_AND_LEAF);
+        depth
+    }
+
+    fn leaf(self) -> u32 {
+        let [_, leaf] = self.pair(DEPTH_AND_LEAF);
+        leaf
+    }
+
+    fn set_leaf(self, leaf: u32) {
+        let [depth, _] = self.pair(DEPTH_AND_LEAF);
+        self.set_pair(DEPTH_AND_LEAF, [depth, leaf]);
+    }
+
+    fn slot(self, octet: u8) -> Slot {
+        let pair = self.pair(SLOTS + usize::from(octet / 2));
+        Slot::from_number(pair[usize::from(octet % 2)])
+    }
+
+    fn set_slot(self, octet: u8, slot: Slot) {
+        let at = SLOTS + usize::from(octet / 2);
+        let mut pair = self.pair(at);
+        pair[usize::from(octet % 2)] = slot.number();
+        self.set_pair(at, pair);
+    }
+
+    fn only(self) -> Only {
+        let mut only = Only::Nothing;
+        for word in self.0.get(SLOTS..).unwrap_or_default() {
+            for number in split(word.load(Relaxed)).into_iter().filter(|number| *number != 0) {
+                only = match only {
+                    Only::Nothing => Only::One(Slot::from_number(number)),
+                    Only::One(_) | Only::More => return Only::More,
+                };
+            }
+        }
+        only
+    }
+
+    fn pair(self, at: usize) -> [u32; 2] {
+        self.0.get(at).map_or([0, 0], |word| split(word.load(Acquire)))
+    }
+
+    /// There is one writer, so a word that was read is still the same.
+    fn set_pair(self, at: usize, pair: [u32; 2]) {
+        if let Some(word) = self.0.get(at) {
+            word.store(join(pair), Release);
+        }
+    }
+}
+
+/// Words of a node.
+const DEPTH_AND_LEAF: usize = std::mem::offset_of!(layout::Node, depth) / 8;
+const SLOTS: usize = std::mem::offset_of!(layout::Node, next) / 8;
+
+#[cfg(test)]
+mod tests;
