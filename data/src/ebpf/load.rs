@@ -191,7 +191,7 @@ fn program(object: &mut aya::Ebpf) -> Result<&mut SchedClassifier, ProgramError>
     object.program_mut(PROGRAM).ok_or(ProgramError::UnexpectedProgramType)?.try_into()
 }
 
-fn take(object: &mut aya::Ebpf, name: &str) -> Result<Map, MapError> {
+pub(super) fn take(object: &mut aya::Ebpf, name: &str) -> Result<Map, MapError> {
     object.take_map(name).ok_or_else(|| MapError::InvalidName { name: name.to_owned() })
 }
 

@@ -9,6 +9,7 @@
 
 mod attach;
 mod counters;
+mod gro;
 mod instances;
 mod layout;
 mod load;
@@ -17,12 +18,14 @@ mod pins;
 mod ports;
 mod probe;
 mod records;
+mod shared_port;
 mod slab;
 mod tables;
 mod trie;
 
 pub use counters::Counters;
 pub use probe::Refusal;
+pub use shared_port::{OtherInterface, SharedPort, SharingError};
 
 use std::collections::BTreeSet;
 use std::io;
@@ -320,7 +323,8 @@ fn config(options: &tun::Options) -> Config {
             | flag(options.mss_clamp != MssClamp::Off, Config::MSS_CLAMP)
             | flag(options.dscp_back, Config::DSCP_BACK)
             | flag(options.source_check != SourceCheck::Off, Config::SOURCE_CHECK)
-            | flag(options.decapsulate_any, Config::DECAP_ANY),
+            | flag(options.decapsulate_any, Config::DECAP_ANY)
+            | flag(options.steered.is_some(), Config::STEER),
     }
 }
 

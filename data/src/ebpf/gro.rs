@@ -1,0 +1,119 @@
+//! The device that makes the kernel join tunnelled TCP streams.
+//!
+//! Packets come from a network card as they were on the wire. Generic receive offload joins those
+//! of a stream before anybody looks at them, but inside a UDP tunnel only where a tunnel device
+//! owns the port. A VXLAN-GPE device understands LISP-GPE, too: the headers have the same form
+//! (RFC 9305 §3), and the offload asks for the next protocol alone. No packet ever goes through the
+//! device: it has no network identifiers, so what it gets it drops, also when a router that died
+//! has left it behind.
+
+use std::io;
+
+use netlink_packet_core::{
+    NLM_F_ACK, NLM_F_CREATE, NLM_F_EXCL, NLM_F_REQUEST, NetlinkMessage, NetlinkPayload,
+};
+use netlink_packet_route::RouteNetlinkMessage;
+use netlink_packet_route::link::{
+    AfSpecInet6, AfSpecUnspec, In6AddrGenMode, InfoData, InfoKind, InfoVxlan, LinkAttribute,
+    LinkFlags, LinkInfo, LinkMessage,
+};
+use netlink_sys::{Socket, SocketAddr, protocols::NETLINK_ROUTE};
+
+/// The device, in the network namespace it was made in. Dropping it removes it.
+pub(super) struct Device {
+    stays: bool,
+}
+
+impl Device {
+    /// Makes the device own `port`. One that an earlier process left is replaced.
+    pub(super) fn create(port: u16) -> io::Result<Self> {
+        remove()?;
+        let mut message = named();
+        message.header.flags = LinkFlags::Up;
+        message.header.change_mask = LinkFlags::Up;
+        message.attributes.extend([
+            LinkAttribute::LinkInfo(vec![
+                LinkInfo::Kind(InfoKind::Vxlan),
+                LinkInfo::Data(InfoData::Vxlan(vec![
+                    InfoVxlan::CollectMetadata(true),
+                    InfoVxlan::Gpe,
+                    InfoVxlan::Vnifilter(true),
+                    InfoVxlan::Port(port),
+                ])),
+            ]),
+            // It has nothing to say to any neighbour.
+            LinkAttribute::AfSpecUnspec(vec![AfSpecUnspec::Inet6(vec![AfSpecInet6::AddrGenMode(
+                In6AddrGenMode::None,
+            )])]),
+        ]);
+        request(RouteNetlinkMessage::NewLink(message), NLM_F_CREATE | NLM_F_EXCL)?;
+        Ok(Self { stays: false })
+    }
+
+    /// Leaves the device behind, for the program that goes on.
+    pub(super) fn leave(mut self) {
+        self.stays = true;
+    }
+}
+
+impl Drop for Device {
+    fn drop(&mut self) {
+        if !self.stays
+            && let Err(error) = remove()
+        {
+            tracing::warn!(%error, "device {NAME} stays");
+        }
+    }
+}
+
+/// Removes the device, if there is one and it is what we make.
+pub(super) fn remove() -> io::Result<()> {
+    match request(RouteNetlinkMessage::GetLink(named()), 0) {
+        Ok(Some(RouteNetlinkMessage::NewLink(link))) if is_vxlan(&link) => {
+            let mut message = LinkMessage::default();
+            message.header.index = link.header.index;
+            match request(RouteNetlinkMessage::DelLink(message), 0) {
+                Err(error) if error.raw_os_error() == Some(libc::ENODEV) => Ok(()),
+                other => other.map(drop),
+            }
+        }
+        Ok(_) => Ok(()),
+        Err(error) if error.raw_os_error() == Some(libc::ENODEV) => Ok(()),
+        Err(error) => Err(error),
+    }
+}
+
+fn is_vxlan(link: &LinkMessage) -> bool {
+    link.attributes.iter().any(|attribute| match attribute {
+        LinkAttribute::LinkInfo(info) => info.contains(&LinkInfo::Kind(InfoKind::Vxlan)),
+        _ => false,
+    })
+}
+
+fn named() -> LinkMessage {
+    let mut message = LinkMessage::default();
+    message.attributes.push(LinkAttribute::IfName(NAME.to_owned()));
+    message
+}
+
+/// Asks the kernel for something, and gives what it answers besides an acknowledgement.
+fn request(message: RouteNetlinkMessage, flags: u16) -> io::Result<Option<RouteNetlinkMessage>> {
+    let mut message = NetlinkMessage::from(message);
+    message.header.flags = NLM_F_REQUEST | NLM_F_ACK | flags;
+    message.finalize();
+    let mut octets = vec![0; message.buffer_len()];
+    message.serialize(&mut octets);
+    let socket = Socket::new(NETLINK_ROUTE)?;
+    socket.connect(&SocketAddr::new(0, 0))?;
+    socket.send(&octets, 0)?;
+    let (reply, _) = socket.recv_from_full()?;
+    let reply = NetlinkMessage::<RouteNetlinkMessage>::deserialize(&reply);
+    match reply.map_err(io::Error::other)?.payload {
+        NetlinkPayload::Error(error) if error.code.is_some() => Err(error.to_io()),
+        NetlinkPayload::InnerMessage(message) => Ok(Some(message)),
+        _ => Ok(None),
+    }
+}
+
+/// What the device is called.
+const NAME: &str = "weft-gro";
