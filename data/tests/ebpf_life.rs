@@ -1,0 +1,198 @@
+//! A program that grows, and one that outlives its process, while packets flow.
+
+mod lab;
+
+use std::fs;
+use std::net::Ipv4Addr;
+use std::path::PathBuf;
+use std::process::Command;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread;
+
+use lab::{A, HOST_B, Lab, Plane, index, ports, refused};
+use weft_data::ebpf::Port;
+use weft_data::tun::Options;
+use weft_fib::{Change, Encapsulation, GroupId, Route, Source};
+use weft_packet::addr::{EidPrefix, InstanceId, Prefix};
+
+/// A folder for links, gone when dropped.
+struct Pins(PathBuf);
+
+impl Pins {
+    fn new(name: &str) -> Self {
+        Self(std::env::temp_dir().join(format!("weft-pins-{}-{name}", std::process::id())))
+    }
+
+    /// How many links there are. The kernel has files of its own in the folder.
+    fn links(&self) -> usize {
+        let files = fs::read_dir(&self.0).unwrap();
+        let names = files.map(|file| file.unwrap().file_name().into_string().unwrap());
+        names.filter(|name| name.starts_with("ingress-")).count()
+    }
+}
+
+impl Drop for Pins {
+    fn drop(&mut self) {
+        let _ = Command::new("umount").arg(&self.0).status();
+        let _ = fs::remove_dir(&self.0);
+    }
+}
+
+/// Pings host B every millisecond while `work` is done; the number of packets sent and lost.
+fn under_ping<T>(lab: &Lab, work: impl FnOnce() -> T) -> (T, u32, u32) {
+    let done = AtomicBool::new(false);
+    thread::scope(|scope| {
+        let pings = scope.spawn(|| {
+            let (mut sent, mut got) = (0, 0);
+            while sent == 0 || !done.load(Ordering::Relaxed) {
+                let (said, _) = lab.run("ha", "ping -n -q -i 0.001 -c 500 -W 5 10.2.0.2");
+                let words: Vec<&str> = said.split_whitespace().collect();
+                let count = |word: &str| {
+                    let place = words.iter().position(|other| other.starts_with(word)).unwrap();
+                    words[..place].iter().rev().find_map(|w| w.parse::<u32>().ok()).unwrap()
+                };
+                sent += count("transmitted");
+                got += count("received");
+            }
+            (sent, sent - got)
+        });
+        let result = work();
+        done.store(true, Ordering::Relaxed);
+        let (sent, lost) = pings.join().unwrap();
+        (result, sent, lost)
+    })
+}
+
+/// Packets that went by the portable plane.
+fn slow(plane: &Plane) -> u64 {
+    let counters = plane.tun.counters();
+    counters.encapsulated.v4.packets + counters.decapsulated.v4.packets
+}
+
+#[test]
+fn tables_grow_under_traffic_and_lose_nothing() {
+    if refused() {
+        return;
+    }
+    const ROUTES: u32 = 100_000;
+    let lab = Lab::new(1400);
+    let [mut a, _b] = lab.fast_planes(Encapsulation::Lisp, false);
+    lab.ping(HOST_B[0]);
+    let loads = a.ebpf.as_ref().unwrap().loads();
+    let before = slow(&a);
+    let ((), sent, lost) = under_ping(&lab, || {
+        for n in 0..ROUTES {
+            let network = Ipv4Addr::from_bits(0x1400_0000 + n * 256);
+            let prefix = Prefix::new(network.into(), 24).unwrap();
+            let eid = EidPrefix::new(InstanceId::DEFAULT, prefix);
+            let route = Route::Encapsulate(GroupId(1));
+            a.fib.apply(Change::SetRoute { eid, source: Source::Lisp, route });
+            if n % 1000 == 0 {
+                a.publish();
+            }
+        }
+        a.publish();
+    });
+    assert_eq!(lost, 0, "of {sent}");
+    assert!(a.ebpf.as_ref().unwrap().loads() > loads, "the tables had to grow");
+    assert_eq!(slow(&a), before, "nothing went the other way meanwhile");
+    let counters = a.fast();
+    assert!(counters.encapsulated.v4.packets >= u64::from(sent), "{counters:?}");
+    a.ebpf.as_mut().unwrap().sync_usage();
+    let eid = "10.2.0.0/24".parse().unwrap();
+    let routes = a.fib.routes(None);
+    let usage = routes.iter().find(|route| route.eid.prefix == eid).unwrap().usage;
+    assert!(usage.packets >= u64::from(sent), "{usage:?}");
+}
+
+#[test]
+fn a_router_is_replaced_without_a_packet_lost() {
+    if refused() {
+        return;
+    }
+    let lab = Lab::new(1400);
+    let pins = Pins::new("replaced");
+    let options = Options { udp_gro: false, ..Options::default() };
+    let [mut a, _b] = lab.fast_planes(Encapsulation::Lisp, false);
+    a.ebpf = None;
+    a.ebpf = Some(lab.ebpf(A, &mut a, &options, Some(&pins.0)));
+    lab.ping(HOST_B[0]);
+    assert_eq!(pins.links(), 2);
+    let before = slow(&a);
+    let ((), sent, lost) = under_ping(&lab, || {
+        for _ in 0..3 {
+            a.ebpf.take().unwrap().detach(true);
+            assert_eq!(pins.links(), 2);
+            lab.transfer(HOST_B[0], 1 << 20);
+            a.ebpf = Some(lab.ebpf(A, &mut a, &options, Some(&pins.0)));
+        }
+    });
+    assert_eq!(lost, 0, "of {sent}");
+    assert_eq!(slow(&a), before, "the program stayed where it was");
+    let counted = a.fast().encapsulated.v4.packets;
+    lab.ping(HOST_B[0]);
+    assert!(a.fast().encapsulated.v4.packets > counted, "and it is the last one that works");
+}
+
+#[test]
+fn a_router_that_stops_for_good_leaves_nothing() {
+    if refused() {
+        return;
+    }
+    let lab = Lab::new(1400);
+    let pins = Pins::new("stopped");
+    let options = Options { udp_gro: false, ..Options::default() };
+    let [mut a, _b] = lab.fast_planes(Encapsulation::Lisp, false);
+    a.ebpf = None;
+    a.ebpf = Some(lab.ebpf(A, &mut a, &options, Some(&pins.0)));
+    lab.ping(HOST_B[0]);
+    a.ebpf.take().unwrap().detach(false);
+    assert_eq!(pins.links(), 0);
+    let before = slow(&a);
+    lab.ping(HOST_B[0]);
+    assert!(slow(&a) > before, "the portable plane does it all");
+}
+
+#[test]
+fn links_of_interfaces_that_are_gone_go_too() {
+    if refused() {
+        return;
+    }
+    let lab = Lab::new(1400);
+    let pins = Pins::new("gone");
+    let options = Options { udp_gro: false, ..Options::default() };
+    let [mut a, _b] = lab.fast_planes(Encapsulation::Lisp, false);
+    a.ebpf = None;
+    lab.ip("xa", "link add d0 type veth peer name d1");
+    let mut ebpf = lab.ebpf(A, &mut a, &options, Some(&pins.0));
+    lab.within("xa", || {
+        let mut ports = ports(false).to_vec();
+        ports.push(Port { interface: index("d0"), ..ports[0] });
+        ebpf.set_ports(&ports).unwrap();
+    });
+    assert_eq!(pins.links(), 3);
+    ebpf.detach(true);
+    lab.ip("xa", "link del d0");
+    assert_eq!(pins.links(), 3);
+    a.ebpf = Some(lab.ebpf(A, &mut a, &options, Some(&pins.0)));
+    assert_eq!(pins.links(), 2);
+    lab.ping(HOST_B[0]);
+}
+
+#[test]
+fn interfaces_that_do_not_exist_are_named_and_the_others_served() {
+    if refused() {
+        return;
+    }
+    let lab = Lab::new(1400);
+    let [mut a, _b] = lab.fast_planes(Encapsulation::Lisp, false);
+    let ebpf = a.ebpf.as_mut().unwrap();
+    let error = lab.within("xa", || {
+        let mut ports = ports(false).to_vec();
+        ports.push(Port { interface: 9999, ..ports[0] });
+        ebpf.set_ports(&ports).unwrap_err()
+    });
+    assert!(error.to_string().contains("9999"), "{error}");
+    lab.ping(HOST_B[0]);
+    assert!(a.fast().encapsulated.v4.packets > 0);
+}
