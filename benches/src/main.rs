@@ -1,8 +1,9 @@
-//! What `cargo xtask bench` runs: the load generator of the data-plane rows, and the control-plane
-//! rows. Each prints one JSON object.
+//! What `cargo xtask bench` runs: the load generator of the data-plane rows, a data plane with a
+//! full table, and the control-plane rows. Each prints one JSON object.
 
 mod blast;
 mod connect;
+mod fill;
 mod mapping_system;
 
 use std::process::ExitCode;
@@ -12,6 +13,7 @@ Usage: weft-bench send ADDRESS PORT SECONDS PAYLOAD [DESTINATIONS]
        weft-bench receive ADDRESS PORT SECONDS
        weft-bench listen ADDRESS PORT
        weft-bench connect ADDRESS PORT
+       weft-bench fill DEVICE LOCAL REMOTE LOCAL-EID REMOTE-EID PREFIXES HOST-PORT UPLINK PINS
        weft-bench register | request | memory
 ";
 
@@ -23,6 +25,7 @@ fn main() -> ExitCode {
         ["receive", rest @ ..] => blast::receive(rest),
         ["listen", rest @ ..] => connect::listen(rest),
         ["connect", rest @ ..] => connect::connect(rest),
+        ["fill", rest @ ..] => fill::fill(rest),
         ["register"] => mapping_system::register(),
         ["request"] => mapping_system::request(),
         ["memory"] => mapping_system::memory(),

@@ -1,5 +1,5 @@
-//! The programs in the kernel: `data/ebpf/*.bpf.o`, which are committed, so that building weft
-//! takes no C compiler. The same compiler makes the same octets of the same source, wherever the
+//! The programs in the kernel, those of the data plane and the one that measures its lookup. Their
+//! objects, `*.bpf.o` beside the sources, are committed, so that building weft takes no C compiler. The same compiler makes the same octets of the same source, wherever the
 //! tree lies; so an object can be held to its source.
 
 use std::path::{Path, PathBuf};
@@ -10,14 +10,14 @@ use crate::run::{Result, installed, output, root, run, step};
 /// The compiler, and the Debian package it comes in.
 pub(crate) const COMPILER: &str = "clang-14";
 
-/// Their names: source and object are called after them.
-const PROGRAMS: [&str; 2] = ["weft", "steer"];
+/// Where they lie, without the endings of source and object.
+const PROGRAMS: [&str; 3] = ["data/ebpf/weft", "data/ebpf/steer", "benches/ebpf/lookup"];
 
 /// Compiles the programs.
 pub(crate) fn build() -> Result {
     step("the programs in the kernel");
     for program in PROGRAMS {
-        let object = folder()?.join(object_of(program));
+        let object = object_of(program);
         compile(program, &object)?;
         println!("{}", object.display());
     }
@@ -35,7 +35,7 @@ pub(crate) fn check() -> Result {
 }
 
 fn check_one(program: &str, version: &str) -> Result {
-    let object = folder()?.join(object_of(program));
+    let object = object_of(program);
     let committed = read(&object)?;
     if !contains(&committed, version.as_bytes()) {
         println!("not compared with its source: another compiler made it than \"{version}\"");
@@ -46,7 +46,7 @@ fn check_one(program: &str, version: &str) -> Result {
     // Nothing is lost if it stays.
     let _ = std::fs::remove_file(&fresh);
     if compiled? == committed {
-        println!("{} is what its source compiles to", object_of(program));
+        println!("{program}.bpf.o is what its source compiles to");
         return Ok(());
     }
     Err(format!("{} is not what its source compiles to: run `cargo xtask bpf`", object.display()))
@@ -54,26 +54,24 @@ fn check_one(program: &str, version: &str) -> Result {
 
 /// Paths are given relative to the folder, or the debug information would name ours.
 fn compile(program: &str, object: &Path) -> Result {
-    let folder = folder()?;
+    let (folder, name) = program.rsplit_once('/').unwrap_or((".", program));
     let mut command = Command::new(COMPILER);
     command.args(["-target", "bpf", "-mcpu=v3", "-O2", "-g", "-nostdinc"]);
     command.args(["-Wall", "-Wextra", "-Werror", "-fdebug-compilation-dir=."]);
-    run(command.args(["-c", &format!("{program}.bpf.c"), "-o"]).arg(object).current_dir(folder))
+    command.args(["-c", &format!("{name}.bpf.c"), "-o"]).arg(object);
+    run(command.current_dir(root().join(folder)))
 }
 
-fn object_of(program: &str) -> String {
-    format!("{program}.bpf.o")
+fn object_of(program: &str) -> PathBuf {
+    // the compiler runs in another folder than we do
+    let root = root().canonicalize().unwrap_or_else(|_| root());
+    root.join(format!("{program}.bpf.o"))
 }
 
 /// As the compiler writes it into the debug information.
 fn version() -> Result<String> {
     let text = output(Command::new(COMPILER).arg("--version"))?;
     text.lines().next().map(str::to_owned).ok_or_else(|| format!("{COMPILER} names no version"))
-}
-
-fn folder() -> Result<PathBuf> {
-    let folder = root().join("data/ebpf");
-    folder.canonicalize().map_err(|error| format!("{}: {error}", folder.display()))
 }
 
 fn read(file: &Path) -> Result<Vec<u8>> {

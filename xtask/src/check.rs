@@ -30,7 +30,7 @@ const MAY_USE: &[(&str, &[&str])] = &[
             "weft-lab",
         ],
     ),
-    ("weft-bench", &["weft-packet", "weft-fib", "weft-control"]),
+    ("weft-bench", &["weft-packet", "weft-fib", "weft-control", "weft-data"]),
     ("weft-xtask", &[]),
 ];
 

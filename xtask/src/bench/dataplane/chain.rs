@@ -192,8 +192,8 @@ impl Chain {
         let (bench, prefixes) = (self.generator(), prefixes.to_string());
         let words = [&bench, "fill", FILLED_DEVICE, site.rloc, site.remote_rloc, site.eid];
         let mut command = self.inside(site.node, &words)?;
-        command.args([site.remote_eid, &prefixes, "h0", "u0"]).stderr(self.log(site.node)?);
-        command.stdin(Stdio::null()).stdout(Stdio::piped());
+        command.args([site.remote_eid, &prefixes, "h0", "u0"]).arg(self.folder.join(PINS));
+        command.stderr(self.log(site.node)?).stdin(Stdio::null()).stdout(Stdio::piped());
         let mut child = command.spawn().map_err(|error| format!("{bench} fill: {error}"))?;
         let mut line = String::new();
         let said = child.stdout.take().map(|out| BufReader::new(out).read_line(&mut line));

@@ -1,0 +1,180 @@
+//! How long a lookup takes in the kernel, in the tables of the running program: a second program
+//! with the same lookup walks through addresses, and the time of its loop is taken off.
+
+use std::fs;
+use std::net::IpAddr;
+use std::path::Path;
+
+use aya::EbpfLoader;
+use aya::maps::{Array, MapData, MapInfo};
+use aya::programs::{SchedClassifier, TestRun, TestRunOptions, loaded_programs};
+use serde_json::{Value, json};
+use weft_packet::addr::Prefix;
+
+use super::prefixes::Dice;
+
+/// The program; its source lies beside it.
+static OBJECT: &[u8] = aya::include_bytes_aligned!("../../ebpf/lookup.bpf.o");
+
+/// Addresses that are looked up, and how many of them when all are hot.
+const KEYS: u32 = 1 << 20;
+const HOT: u32 = 1 << 14;
+/// Lookups of a measurement, and measurements, of which the fastest counts: whatever else runs
+/// only makes them longer.
+const LOOKUPS: u32 = 1 << 20;
+const REPETITIONS: usize = 9;
+
+/// The maps of the running program that this one reads.
+const SHARED: [&str; 2] = ["nodes", "instances"];
+
+/// `struct task` of the program: count, mask; lookups, found; ns; sum.
+type Task = [u64; 4];
+
+/// Nanoseconds of a lookup: of addresses all over the table, and of a few of them again and again.
+/// `pins` is a folder of a BPF file system.
+pub(super) fn measure(prefixes: &[Prefix], pins: &Path) -> Result<Value, String> {
+    let mut loader = EbpfLoader::new();
+    let pinned = Pinned::share(pins)?;
+    for (name, file) in &pinned.0 {
+        loader.map_pin_path(name, file.clone());
+    }
+    let mut object = loader.load(OBJECT).map_err(|error| explain(&error))?;
+    let keys = object.map_mut("keys").ok_or("the program has no keys")?;
+    let mut keys: Array<_, u64> = keys.try_into().map_err(|error| explain(&error))?;
+    for (index, key) in (0..KEYS).zip(addresses(prefixes)) {
+        keys.set(index, key, 0).map_err(|error| explain(&error))?;
+    }
+    let task = object.take_map("tasks").ok_or("the program has no tasks")?;
+    let mut task: Array<_, Task> = task.try_into().map_err(|error| explain(&error))?;
+    let program: &mut SchedClassifier = object
+        .program_mut("lookup")
+        .ok_or("there is no program in the object")?
+        .try_into()
+        .map_err(|error| explain(&error))?;
+    program.load().map_err(|error| explain(&error))?;
+    let mut run = |keys: u32| -> Result<f64, String> {
+        let idle = fastest(program, &mut task, keys, false)?;
+        Ok((fastest(program, &mut task, keys, true)? - idle) / f64::from(LOOKUPS))
+    };
+    Ok(json!({
+        "lookup_ns": run(KEYS)?,
+        "lookup_hot_ns": run(HOT)?,
+        "hot": HOT,
+        "lookup_by": "in the kernel",
+    }))
+}
+
+/// The shortest time of several runs over so many keys, in nanoseconds.
+fn fastest(
+    program: &SchedClassifier,
+    task: &mut Array<MapData, Task>,
+    keys: u32,
+    lookups: bool,
+) -> Result<f64, String> {
+    let mut best = f64::INFINITY;
+    for _ in 0..REPETITIONS {
+        let wanted = [pair(LOOKUPS, keys - 1), pair(u32::from(lookups), 0), 0, 0];
+        task.set(0, wanted, 0).map_err(|error| explain(&error))?;
+        let frame = [0; 64];
+        let options = TestRunOptions { data_in: Some(&frame), ..TestRunOptions::new() };
+        program.test_run(options).map_err(|error| explain(&error))?;
+        let [_, told, ns, _] = task.get(&0, 0).map_err(|error| explain(&error))?;
+        if lookups && told >> 32 != u64::from(LOOKUPS) {
+            return Err(format!("found {} of {LOOKUPS} addresses", told >> 32));
+        }
+        best = best.min(ns as f64);
+    }
+    Ok(best)
+}
+
+/// Addresses that are in the prefixes, each prefix as often as every other.
+fn addresses(prefixes: &[Prefix]) -> impl Iterator<Item = u64> {
+    let mut dice = Dice::new();
+    std::iter::repeat_with(move || {
+        let which = dice.throw() as usize % prefixes.len().max(1);
+        let prefix = prefixes.get(which).copied()?;
+        let IpAddr::V4(address) = prefix.address() else { return None };
+        let host = dice.throw() & u32::MAX.checked_shr(prefix.length().into()).unwrap_or(0);
+        Some(u64::from(address.to_bits() | host) << 32)
+    })
+    .map_while(|key| key)
+}
+
+/// Maps of ours under names by which another program can be given them; removed when dropped.
+struct Pinned(Vec<(&'static str, std::path::PathBuf)>);
+
+impl Pinned {
+    fn share(folder: &Path) -> Result<Self, String> {
+        let ids = maps_of_our_program()?;
+        let mut pinned = Self(Vec::new());
+        for name in SHARED {
+            let is_it = |id: &&u32| {
+                MapInfo::from_id(**id).is_ok_and(|info| info.name_as_str() == Some(name))
+            };
+            let id = ids.iter().find(is_it).ok_or_else(|| format!("there is no map {name}"))?;
+            let map = MapData::from_id(*id).map_err(|error| explain(&error))?;
+            let file = folder.join(format!("{name}-{}", std::process::id()));
+            map.pin(&file).map_err(|error| explain(&error))?;
+            pinned.0.push((name, file));
+        }
+        Ok(pinned)
+    }
+}
+
+impl Drop for Pinned {
+    fn drop(&mut self) {
+        for (_, file) in &self.0 {
+            // it goes with the file system at the latest
+            let _ = fs::remove_file(file);
+        }
+    }
+}
+
+/// The maps of the program this process has loaded last.
+fn maps_of_our_program() -> Result<Vec<u32>, String> {
+    let descriptors = fs::read_dir("/proc/self/fdinfo").map_err(|error| error.to_string())?;
+    let program_id = |file: fs::DirEntry| -> Option<u32> {
+        let text = fs::read_to_string(file.path()).ok()?;
+        text.lines().find_map(|line| line.strip_prefix("prog_id:")?.trim().parse().ok())
+    };
+    let ours = descriptors.flatten().filter_map(program_id).max();
+    let ours = ours.ok_or("this process has no program in the kernel")?;
+    let info = loaded_programs().flatten().find(|info| info.id() == ours);
+    let maps = info.and_then(|info| info.map_ids().ok().flatten());
+    maps.ok_or_else(|| "the kernel does not tell the maps of a program".to_owned())
+}
+
+/// Two numbers as they lie in a struct, the first one first.
+fn pair(first: u32, second: u32) -> u64 {
+    u64::from(second) << 32 | u64::from(first)
+}
+
+/// An error with its causes.
+fn explain(error: &dyn std::error::Error) -> String {
+    let mut said = error.to_string();
+    let mut cause = error.source();
+    while let Some(error) = cause {
+        said = format!("{said}: {error}");
+        cause = error.source();
+    }
+    said
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_address_lies_in_a_prefix() {
+        let prefixes: Vec<Prefix> =
+            ["10.2.0.0/16", "192.0.2.1/32"].map(|text| text.parse().unwrap()).into();
+        let keys: Vec<u64> = addresses(&prefixes).take(1000).collect();
+        let inside = |key: &u64| {
+            let bits = u32::try_from(key >> 32).unwrap();
+            let address = IpAddr::V4(std::net::Ipv4Addr::from_bits(bits));
+            prefixes.iter().any(|prefix| prefix.contains(address))
+        };
+        assert!(keys.len() == 1000 && keys.iter().all(inside));
+        assert_eq!(addresses(&[]).count(), 0);
+    }
+}
