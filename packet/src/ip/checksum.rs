@@ -14,40 +14,41 @@ impl Sum {
     /// The pseudo header of TCP, UDP and ICMPv6 (RFC 8200 §8.1): `length` counts the octets from
     /// the transport header on. Addresses of mixed families count as they are.
     pub fn pseudo_header(source: IpAddr, destination: IpAddr, protocol: u8, length: usize) -> Self {
-        let sum =
-            [source, destination].into_iter().fold(Self::ZERO, |sum, address| match address {
-                IpAddr::V4(a) => sum.with(&a.octets()),
-                IpAddr::V6(a) => sum.with(&a.octets()),
-            });
+        let words = |address| match address {
+            IpAddr::V4(a) => u64::from(u32::from_ne_bytes(a.octets())),
+            IpAddr::V6(a) => sum_words(a.octets().as_chunks().0),
+        };
         // No packet is longer than 32 bits can say, jumbograms included.
         let length = u32::try_from(length).unwrap_or(u32::MAX);
-        sum.with(&u32::from(protocol).to_be_bytes()).with(&length.to_be_bytes())
+        let rest = u64::from(u32::from(protocol).to_be()) + u64::from(length.to_be());
+        Self(words(source) + words(destination) + rest)
     }
 
     /// The sum with the length field of a pseudo header added.
     pub fn with_length(self, octets: usize) -> Self {
-        self.with(&(octets as u64).to_be_bytes())
+        Self(add_around(self.0, (octets as u64).to_be()))
     }
 
     /// The sum with `bytes` added.
     pub fn with(self, bytes: &[u8]) -> Self {
-        // Sums are formed in the machine's byte order (RFC 1071 §2 (B)) and 64 bits at a time
-        // with end-around carry; independent lanes keep the carries from waiting on each other.
-        let mut lanes = [self.0, 0, 0, 0];
-        let mut blocks = bytes.chunks_exact(32);
-        for block in &mut blocks {
+        // Sums are formed in the machine's byte order (RFC 1071 §2 (B)), of 32-bit words in 64-bit
+        // lanes, which carries cannot leave and which suit vector instructions.
+        let (blocks, rest) = bytes.as_chunks::<32>();
+        let mut lanes = [0; 8];
+        for block in blocks {
             for (lane, word) in lanes.iter_mut().zip(block.as_chunks().0) {
-                *lane = add_around(*lane, u64::from_ne_bytes(*word));
+                *lane += u64::from(u32::from_ne_bytes(*word));
             }
         }
-        let mut sum = lanes.into_iter().fold(0, add_around);
-        let (words, rest) = blocks.remainder().as_chunks();
-        for word in words {
-            sum = add_around(sum, u64::from_ne_bytes(*word));
-        }
-        let mut last = [0; 8];
-        last[..rest.len()].copy_from_slice(rest);
-        Self(add_around(sum, u64::from_ne_bytes(last)))
+        let (words, rest) = rest.as_chunks();
+        let last = match *rest {
+            [a] => [a, 0, 0, 0],
+            [a, b] => [a, b, 0, 0],
+            [a, b, c] => [a, b, c, 0],
+            _ => [0; 4],
+        };
+        let sum = lanes.iter().sum::<u64>() + sum_words(words) + sum_words(&[last]);
+        Self(add_around(self.0, sum))
     }
 
     /// The sum without `bytes`, which were added before: an even number of them, at an even place
@@ -101,6 +102,11 @@ pub fn set_ipv4(header: &mut [u8]) {
         let checksum = Sum::ZERO.with(header).checksum();
         header[10..12].copy_from_slice(&checksum.to_be_bytes());
     }
+}
+
+/// No packet has so many words that the sum overflows.
+fn sum_words(words: &[[u8; 4]]) -> u64 {
+    words.iter().map(|word| u64::from(u32::from_ne_bytes(*word))).sum()
 }
 
 const fn add_around(a: u64, b: u64) -> u64 {
@@ -158,6 +164,19 @@ mod tests {
         set_ipv4(&mut header);
         assert!(Sum::ZERO.with(&header).is_right());
         set_ipv4(&mut header[..5]);
+    }
+
+    #[test]
+    fn pseudo_headers_are_summed_as_they_are_drawn() {
+        let octets = |fields: [&[u8]; 4]| Sum::ZERO.with(&fields.concat()).folded();
+        let (a, b) = ([10, 1, 0, 2], [255, 255, 0, 3]);
+        let drawn = octets([&a, &b, &[0, 6], &[0x9c, 0x40]]);
+        assert_eq!(Sum::pseudo_header(a.into(), b.into(), 6, 40_000).folded(), drawn);
+        let (a, b) = ([0xfd; 16], [0xfe; 16]);
+        let drawn = octets([&a, &b, &70_000u32.to_be_bytes(), &[0, 0, 0, 17]]);
+        assert_eq!(Sum::pseudo_header(a.into(), b.into(), 17, 70_000).folded(), drawn);
+        let zero = Sum::pseudo_header(a.into(), b.into(), 17, 0).with_length(70_000);
+        assert_eq!(zero.folded(), drawn);
     }
 
     proptest! {
