@@ -6,7 +6,8 @@ mod lab;
 
 use std::time::Duration;
 
-use lab::{A, B, HOST_B, Lab, ports, refused};
+use lab::fast::{ports, refused};
+use lab::{A, B, HOST_B, Lab};
 use weft_data::tun::{MssClamp, Options};
 use weft_fib::{Encapsulation, Route};
 

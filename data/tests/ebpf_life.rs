@@ -9,7 +9,8 @@ use std::process::Command;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 
-use lab::{A, HOST_B, Lab, Plane, index, ports, refused};
+use lab::fast::{index, ports, refused};
+use lab::{A, HOST_B, Lab, Plane};
 use weft_data::ebpf::Port;
 use weft_data::tun::Options;
 use weft_fib::{Change, Encapsulation, GroupId, Route, Source};

@@ -3,11 +3,11 @@
 #![expect(clippy::unwrap_used, reason = "a lab that cannot be built fails the test")]
 #![allow(dead_code, reason = "no test file uses all of it")]
 
-mod fast;
+pub(crate) mod fast;
 pub(crate) mod packets;
 pub(crate) mod wire;
 
-pub(crate) use fast::{index, ports, refused};
+use fast::index;
 
 use std::fs::File;
 use std::io::{Read, Write};

@@ -136,7 +136,9 @@ pub(crate) fn marker(source: [u8; 4], destination: [u8; 4], number: u8) -> Vec<u
 
 /// The number of a marker, if a packet is one.
 pub(crate) fn marker_number(packet: &[u8]) -> Option<u8> {
-    (packet.first() == Some(&0x46) && packet.get(9) == Some(&MARKER)).then(|| packet[24])
+    let [head, .., MARKER, _, _] = packet.first_chunk::<12>()? else { return None };
+    let (&number, rest) = packet.get(24..32)?.split_first()?;
+    (*head == 0x46 && rest.iter().all(|octet| *octet == number)).then_some(number)
 }
 
 /// A protocol for experiments (RFC 3692).

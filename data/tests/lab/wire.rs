@@ -10,7 +10,8 @@ use nix::sys::socket::{
 };
 use nix::sys::time::TimeVal;
 
-use super::{Lab, index};
+use super::Lab;
+use super::fast::index;
 
 /// One end of a cable.
 pub(crate) struct Wire(File);
