@@ -129,12 +129,12 @@ INLINE int unwrap(struct __sk_buff *skb, const struct packet *packet, const stru
         if (start + sizeof(struct ipv6) > end)
             return fail();
         ethernet->protocol = swap16(ETH_P_IPV6);
-        follow_sum(skb, rewrite_ipv6(start, class, ttl));
+        follow_sum(skb, rewrite_ipv6(start, packet, class, ttl));
     } else {
         if (start + sizeof(struct ipv4) > end)
             return fail();
         ethernet->protocol = swap16(ETH_P_IP);
-        rewrite_ipv4(start, class, ttl);
+        rewrite_ipv4(start, packet, class, ttl);
     }
     count_decapsulated(packet, count, pair);
     return leave(way, fresh, ethernet);
@@ -146,8 +146,8 @@ INLINE int decapsulate(struct __sk_buff *skb, const struct arrival *arrival, u32
     struct config *options = RECORD(config, 0);
     struct instance *instance;
     struct data_header *header;
-    struct next_hop *way;
     struct packet packet;
+    struct host *host;
     void *inner, *transport, *end;
     u32 next, id, *index;
     long named;
@@ -200,17 +200,17 @@ INLINE int decapsulate(struct __sk_buff *skb, const struct arrival *arrival, u32
         return except(EXCEPTION_ECN);
     if (unlikely(!is_unicast(&packet)))
         return except(EXCEPTION_DESTINATION);
-    if (!(options->flags & CONFIG_DECAP_ANY) && !is_local(instance, packet.destination, v6))
+    host = host_of(skb, instance, &packet, &fresh);
+    if (unlikely(!host || !(host->local || options->flags & CONFIG_DECAP_ANY)))
         return except(EXCEPTION_DESTINATION);
-    way = way_of_host(skb, instance, &packet, &fresh);
-    if (unlikely(!way))
+    if (unlikely(!host->way.ifindex))
         return except(EXCEPTION_ROUTE);
-    if (unlikely(wire_length(skb, &packet, transport, end) > way->mtu))
+    if (unlikely(wire_length(skb, &packet, transport, end) > host->way.mtu))
         return except(EXCEPTION_TOO_BIG);
 
     class = options->flags & CONFIG_DSCP_BACK ? arrival->class : packet.class;
     class = (class & ~ECN_MASK) | ecn;
-    return unwrap(skb, &packet, arrival, class, pair, way, fresh);
+    return unwrap(skb, &packet, arrival, class, pair, &host->way, fresh);
 }
 
 #endif

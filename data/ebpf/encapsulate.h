@@ -144,23 +144,12 @@ INLINE int wrap(struct __sk_buff *skb, const struct entry *entry, const struct h
     tunnel = start - sizeof(*tunnel);
     sum += write_tunnel(tunnel, entry, hop);
     if (entry->packet->v6)
-        sum += rewrite_ipv6(start, entry->packet->class, entry->ttl);
+        sum += rewrite_ipv6(start, entry->packet, entry->packet->class, entry->ttl);
     else
-        rewrite_ipv4(start, entry->packet->class, entry->ttl);
+        rewrite_ipv4(start, entry->packet, entry->packet->class, entry->ttl);
     follow_sum(skb, sum);
     count_encapsulated(entry, hop);
     return leave(way, fresh, ethernet);
-}
-
-/* The kernel delivers what is for an address of the router, whatever the tables say. */
-INLINE bool is_for_us(const struct packet *packet)
-{
-    struct address address;
-    u32 words[4];
-
-    write_key(words, packet->destination, packet->v6);
-    map_address(address.octets, words, packet->v6);
-    return bpf_map_lookup_elem(&locals, &address);
 }
 
 /* What came in by a port whose packets may go into tunnels. */
@@ -178,18 +167,16 @@ INLINE int encapsulate(struct __sk_buff *skb, const struct port *port, bool v6)
     u32 index, wire;
     void *transport;
     bool fresh;
+    u64 now;
 
     if (!instance || !(instance->flags & INSTANCE_USED) || !options)
         return TCX_NEXT;
-    if (!read_packet(&packet, start, end, v6) || !is_unicast(&packet))
+    if (!read_packet(&packet, start, end, v6))
         return TCX_NEXT;
-    if (!(instance->flags & INSTANCE_ANY_SOURCE) && !is_local(instance, packet.source, v6))
-        return TCX_NEXT;
-    entry.leaf = leaf_of(instance, packet.destination, v6);
+    now = bpf_ktime_get_coarse_ns();
+    entry.leaf = leaf_for(instance, &packet, now);
     leaf = entry.leaf ? RECORD(leaves, entry.leaf) : 0;
     if (!leaf || leaf->kind == LEAF_LOCAL)
-        return TCX_NEXT;
-    if (is_for_us(&packet))
         return TCX_NEXT;
     if (leaf->kind != LEAF_ENCAP)
         return except(EXCEPTION_MISS);
@@ -213,7 +200,7 @@ INLINE int encapsulate(struct __sk_buff *skb, const struct port *port, bool v6)
     wire = wire_length(skb, &packet, transport, end);
     if (unlikely(wire > hop->mtu || packet.length + sizeof(struct outer6) > 0xffff))
         return except(EXCEPTION_TOO_BIG);
-    way = way_of_hop(skb, index, hop, &fresh);
+    way = way_of_hop(skb, index, hop, now, &fresh);
     if (unlikely(!way))
         return except(EXCEPTION_ROUTE);
     if (unlikely(wire + (hop->family == 6 ? sizeof(struct outer6) : sizeof(struct outer4))

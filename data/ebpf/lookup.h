@@ -7,7 +7,6 @@
 #define LOOKUP_H
 
 #include "maps.h"
-#include "parse.h"
 
 /* Whether the first `depth` octets of a key are those of the node's path. */
 INLINE bool is_below(const struct node *node, u32 depth, u64 hi, u64 lo)
@@ -63,6 +62,12 @@ INLINE bool is_local(const struct instance *instance, struct key address, bool v
     return leaf && leaf->kind == LEAF_LOCAL;
 }
 
+/* Direct-mapped caches: where the answer for some question is kept. */
+INLINE u32 place(u64 question)
+{
+    return question * 0x9e3779b97f4a7c15ULL >> 52 & (CACHED - 1);
+}
+
 /* Writes an address as it stands in the keys of `pairs` and `locals`. */
 INLINE void map_address(u8 *octets, const u32 *address, bool v6)
 {
@@ -72,6 +77,53 @@ INLINE void map_address(u8 *octets, const u32 *address, bool v6)
     words[1] = v6 ? address[1] : 0;
     words[2] = v6 ? address[2] : swap32(0xffff);
     words[3] = v6 ? address[3] : address[0];
+}
+
+/* The kernel delivers what is for an address of the router, whatever the tables say. */
+INLINE bool is_for_us(const struct packet *packet)
+{
+    struct address address;
+    u32 words[4];
+
+    write_key(words, packet->destination, packet->v6);
+    map_address(address.octets, words, packet->v6);
+    return bpf_map_lookup_elem(&locals, &address);
+}
+
+INLINE u32 judge(const struct instance *instance, const struct packet *packet)
+{
+    bool v6 = packet->v6;
+
+    if (!is_unicast(packet) || is_for_us(packet))
+        return 0;
+    if (!(instance->flags & INSTANCE_ANY_SOURCE) && !is_local(instance, packet->source, v6))
+        return 0;
+    return leaf_of(instance, packet->destination, v6);
+}
+
+/*
+ * The leaf of a packet that a host sent, 0 if it is nothing for a tunnel. Answers are kept for a
+ * moment. What the leaf itself says is read for each packet, so only a prefix that begins or ends
+ * takes as long to be noticed.
+ */
+INLINE u32 leaf_for(const struct instance *instance, const struct packet *packet, u64 now)
+{
+    struct key from = packet->source, to = packet->destination;
+    u64 mixed = from.hi ^ from.lo ^ (to.hi << 31 | to.hi >> 33) ^ to.lo ^ instance->id;
+    struct verdict *kept = RECORD(verdicts, place(mixed));
+
+    if (!kept)
+        return 0;
+    if (unlikely(!is_recent(kept->asked, now) || kept->destination.hi != to.hi
+                 || kept->source.hi != from.hi || kept->destination.lo != to.lo
+                 || kept->source.lo != from.lo || kept->instance != instance->id)) {
+        kept->asked = now;
+        kept->source = from;
+        kept->destination = to;
+        kept->instance = instance->id;
+        kept->leaf = judge(instance, packet);
+    }
+    return kept->leaf;
 }
 
 /* Spreads every input bit over all output bits (the finalizer of SplitMix64). */

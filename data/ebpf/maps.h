@@ -7,7 +7,7 @@
 #ifndef MAPS_H
 #define MAPS_H
 
-#include "kernel.h"
+#include "parse.h"
 
 #define ARRAY(name, record, entries, how)          \
     struct {                                       \
@@ -51,15 +51,25 @@ struct next_hop {
     bool peer;   /* into the namespace of the veth's peer */
 };
 
-/* The same for a host behind us, and whose it is. */
+/* The same for a host behind us. */
 struct host {
-    u64 hi, lo;
+    struct key address;
     u32 instance;
-    u32 pad;
+    bool local; /* the tables say that it is behind us */
+    u8 pad[3];
     struct next_hop way;
 };
 
-#define HOSTS 4096
+/* What the tables say of packets from one host to another. */
+struct verdict {
+    u64 asked; /* when; 0 = never */
+    struct key source;
+    struct key destination;
+    u32 instance;
+    u32 leaf; /* 0 = not for a tunnel */
+};
+
+#define CACHED 4096
 
 ARRAY(config, struct config, 1, 0);
 HASH(ports, u32, struct port, 4096);
@@ -77,7 +87,8 @@ HASH(pairs, struct pair_key, u32, 1024);
 HASH(locals, struct address, u32, 256);
 CPU_ARRAY(totals, struct totals, 1);
 CPU_ARRAY(next_hops, struct next_hop, 1024); /* as many as hops */
-CPU_ARRAY(hosts, struct host, HOSTS);
+CPU_ARRAY(hosts, struct host, CACHED);
+CPU_ARRAY(verdicts, struct verdict, CACHED);
 
 /* A record of an array map; NULL beyond its end. */
 #define RECORD(map, index)                         \
@@ -85,6 +96,14 @@ CPU_ARRAY(hosts, struct host, HOSTS);
         u32 key_ = (index);                        \
         bpf_map_lookup_elem(&(map), &key_);        \
     })
+
+/* How long what is cached holds, in ns. */
+#define MOMENT 10000000ULL
+
+INLINE bool is_recent(u64 asked, u64 now)
+{
+    return asked && now - asked < MOMENT;
+}
 
 /* Leaves the packet to the portable plane and counts why. */
 INLINE int except(enum exception reason)

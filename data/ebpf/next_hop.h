@@ -7,11 +7,9 @@
 #ifndef NEXT_HOP_H
 #define NEXT_HOP_H
 
-#include "maps.h"
-#include "parse.h"
+#include "lookup.h"
 
-/* How long an answer holds, and how long a neighbour may take to answer, in ns. */
-#define MOMENT 10000000ULL
+/* How long a neighbour may take to answer, in ns. */
 #define PATIENCE 1000000000ULL
 
 /* Asks the kernel, and keeps the answer in `way`, which says what was known before. */
@@ -48,25 +46,19 @@ static __attribute__((noinline)) void ask(struct __sk_buff *skb, struct bpf_fib_
     way->peer = port && port->flags & PORT_PEER;
 }
 
-INLINE bool holds(const struct next_hop *way, u64 now)
-{
-    return way->asked && now - way->asked < MOMENT;
-}
-
 /*
  * The way to the remote locator of a hop, NULL if there is none. `fresh` tells whether the kernel
  * was asked for this packet.
  */
 INLINE struct next_hop *way_of_hop(struct __sk_buff *skb, u32 index, const struct hop *hop,
-                                   bool *fresh)
+                                   u64 now, bool *fresh)
 {
     struct next_hop *way = RECORD(next_hops, index);
-    u64 now = bpf_ktime_get_coarse_ns();
 
     if (!way)
         return 0;
     *fresh = false;
-    if (unlikely(way->version != hop->version || !holds(way, now))) {
+    if (unlikely(way->version != hop->version || !is_recent(way->asked, now))) {
         struct bpf_fib_lookup lookup = {
             .family = hop->family == 6 ? AF_INET6 : AF_INET,
             .l4_protocol = UDP,
@@ -85,40 +77,42 @@ INLINE struct next_hop *way_of_hop(struct __sk_buff *skb, u32 index, const struc
     return way->ifindex ? way : 0;
 }
 
-/* The way to the destination of a decapsulated packet, as if it came in by the TUN device. */
-INLINE struct next_hop *way_of_host(struct __sk_buff *skb, const struct instance *instance,
-                                    const struct packet *packet, bool *fresh)
+/*
+ * The host a decapsulated packet is for, and the way to it: as if it came in by the TUN device.
+ */
+INLINE struct host *host_of(struct __sk_buff *skb, const struct instance *instance,
+                            const struct packet *packet, bool *fresh)
 {
-    struct key host = packet->destination;
-    u64 spread = (host.hi ^ host.lo ^ instance->id) * 0x9e3779b97f4a7c15ULL;
-    struct host *entry = RECORD(hosts, spread >> 52 & (HOSTS - 1));
+    struct key address = packet->destination;
+    struct host *host = RECORD(hosts, place(address.hi ^ address.lo ^ instance->id));
     u64 now = bpf_ktime_get_coarse_ns();
     struct next_hop *way;
     bool known;
 
-    if (!entry)
+    if (!host)
         return 0;
-    way = &entry->way;
+    way = &host->way;
     *fresh = false;
-    known = entry->hi == host.hi && entry->lo == host.lo && entry->instance == instance->id;
-    if (unlikely(!known || !holds(way, now))) {
+    known = host->address.hi == address.hi && host->address.lo == address.lo
+        && host->instance == instance->id;
+    if (unlikely(!known || !is_recent(way->asked, now))) {
         struct bpf_fib_lookup lookup = {
             .family = packet->v6 ? AF_INET6 : AF_INET,
             .ifindex = instance->device,
         };
 
         if (!known) {
-            entry->hi = host.hi;
-            entry->lo = host.lo;
-            entry->instance = instance->id;
+            host->address = address;
+            host->instance = instance->id;
             way->asked = way->silent = 0;
         }
         write_key(lookup.src, packet->source, packet->v6);
-        write_key(lookup.dst, host, packet->v6);
+        write_key(lookup.dst, address, packet->v6);
+        host->local = is_local(instance, address, packet->v6);
         ask(skb, &lookup, 0, way, now);
         *fresh = true;
     }
-    return way->ifindex ? way : 0;
+    return host;
 }
 
 /*

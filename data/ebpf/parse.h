@@ -36,6 +36,8 @@ struct packet {
     u8 protocol;
     u8 ttl;
     u8 class;      /* DSCP and ECN */
+    u16 checksum;  /* of the IPv4 header, as it stands there */
+    u32 word;      /* the first four octets of an IPv6 header, likewise */
 };
 
 /*
@@ -94,6 +96,7 @@ INLINE bool read_packet(struct packet *packet, void *start, void *end, bool v6)
         if ((void *)(ip + 1) > end)
             return false;
         word = swap32(ip->word);
+        packet->word = ip->word;
         packet->source = key_of(ip->source, true);
         packet->destination = key_of(ip->destination, true);
         packet->length = swap16(ip->length) + sizeof(*ip);
@@ -111,6 +114,7 @@ INLINE bool read_packet(struct packet *packet, void *start, void *end, bool v6)
 
         if ((void *)(ip + 1) > end)
             return false;
+        packet->checksum = ip->checksum;
         packet->source = key_of(&ip->source, false);
         packet->destination = key_of(&ip->destination, false);
         packet->length = swap16(ip->length);

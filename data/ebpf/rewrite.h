@@ -3,7 +3,7 @@
 #ifndef REWRITE_H
 #define REWRITE_H
 
-#include "kernel.h"
+#include "parse.h"
 
 #define ECN_MASK 3
 #define ECN_CE 3
@@ -32,25 +32,28 @@ INLINE u32 ipv4_words(u8 class, u8 ttl, u8 protocol)
     return (0x45 | class << 8) + (ttl | protocol << 8);
 }
 
-/* Sets TTL and traffic class, and the checksum with them (RFC 1624). */
-INLINE void rewrite_ipv4(struct ipv4 *ip, u8 class, u8 ttl)
+/*
+ * Sets TTL and traffic class, and the checksum with them (RFC 1624). What was there is known from
+ * `packet`: to read it again, just after the kernel moved it, takes surprisingly long.
+ */
+INLINE void rewrite_ipv4(struct ipv4 *ip, const struct packet *packet, u8 class, u8 ttl)
 {
-    u32 old = ipv4_words(ip->class, ip->ttl, ip->protocol);
-    u32 new = ipv4_words(class, ttl, ip->protocol);
+    u32 old = ipv4_words(packet->class, packet->ttl, packet->protocol);
+    u32 new = ipv4_words(class, ttl, packet->protocol);
 
     /* 0x1fffe is twice zero, so that nothing becomes negative. */
-    ip->checksum = ~fold((u16)~ip->checksum + 0x1fffe - old + new);
+    ip->checksum = ~fold((u16)~packet->checksum + 0x1fffe - old + new);
     ip->class = class;
     ip->ttl = ttl;
 }
 
 /* Sets hop limit and traffic class. Gives what that adds to the sum of the packet. */
-INLINE u64 rewrite_ipv6(struct ipv6 *ip, u8 class, u8 hop_limit)
+INLINE u64 rewrite_ipv6(struct ipv6 *ip, const struct packet *packet, u8 class, u8 hop_limit)
 {
-    u32 word = (ip->word & ~swap32(0x0ff00000)) | swap32((u32)class << 20);
-    u64 sum = (u64)(u32)~ip->word + word;
+    u32 word = (packet->word & ~swap32(0x0ff00000)) | swap32((u32)class << 20);
+    u64 sum = (u64)(u32)~packet->word + word;
 
-    sum += (u16)~(ip->hop_limit << 8) + (hop_limit << 8);
+    sum += (u16)~(packet->ttl << 8) + (hop_limit << 8);
     ip->word = word;
     ip->hop_limit = hop_limit;
     return sum;
