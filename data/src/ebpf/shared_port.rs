@@ -75,17 +75,17 @@ impl SharedPort {
     /// When it belongs to somebody else, or the kernel does not know one of the means.
     pub fn take(port: u16) -> Result<Self, SharingError> {
         let mut object = aya::Ebpf::load(OBJECT).map_err(Refusal::of)?;
-        let sockets = take(&mut object, "sockets").and_then(SockMap::try_from);
-        let sockets = sockets.map_err(Refusal::of_map)?;
-        let shared = take(&mut object, "shared").and_then(Array::<MapData, u32>::try_from);
-        let set = shared.and_then(|mut shared| shared.set(0, u32::from(port), 0));
-        set.map_err(Refusal::of_map)?;
         for program in [FRAMES, PACKETS] {
             classifier(&mut object, program)
                 .and_then(SchedClassifier::load)
                 .map_err(Refusal::of_program)?;
         }
         let lookup = attach_lookup(&mut object).map_err(Refusal::of_program)?;
+        let sockets = take(&mut object, "sockets").and_then(SockMap::try_from);
+        let sockets = sockets.map_err(Refusal::of_map)?;
+        let shared = take(&mut object, "shared").and_then(Array::<MapData, u32>::try_from);
+        let set = shared.and_then(|mut shared| shared.set(0, u32::from(port), 0));
+        set.map_err(Refusal::of_map)?;
         let device =
             Device::create(port).map_err(|source| SharingError::Device { port, source })?;
         let attached = BTreeMap::new();

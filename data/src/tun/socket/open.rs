@@ -318,13 +318,28 @@ mod tests {
 
     #[test]
     fn receivers_join_datagrams_when_told_to() {
-        let any = Ipv4Addr::UNSPECIFIED.into();
-        let receiver = Receiver::open(any, 0, 1 << 16, false).unwrap();
+        let options = Options { udp_gro: false, ..Options::default() };
+        let receiver = Receiver::open((any(false), 0), 0, &options).unwrap();
         let joins = || getsockopt(&receiver.fd, UdpGroSegment).unwrap();
         assert!(!joins());
         receiver.set_gro(true).unwrap();
         assert!(joins());
         receiver.set_gro(false).unwrap();
         assert!(!joins());
+    }
+
+    #[test]
+    fn sockets_of_a_steered_port_are_out_of_reach_and_share_a_port() {
+        let mut private = PrivatePorts::default();
+        let options = Options { udp_gro: false, ..Options::default() };
+        let mut open = || {
+            let receiver = Receiver::open(private.place(false), DATA_PORT, &options).unwrap();
+            private.found(&receiver).unwrap();
+            getsockname::<SockaddrStorage>(receiver.fd.as_raw_fd()).map(|at| (at, receiver))
+        };
+        let [(first, _one), (second, _two)] = [open().unwrap(), open().unwrap()];
+        assert_eq!(first, second);
+        let first = first.as_sockaddr_in().unwrap();
+        assert!(first.ip().is_loopback() && first.port() != 0);
     }
 }

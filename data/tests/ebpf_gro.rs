@@ -1,0 +1,202 @@
+//! Streams from a wire: the kernel joins their packets before the program sees them, and what the
+//! program leaves reaches the portable plane although the port is not its own. Needs root and a
+//! kernel that takes the program; each test makes its own network namespaces.
+
+mod lab;
+
+use std::net::UdpSocket;
+
+use lab::fast::{index, refused};
+use lab::{A, B, HOST_B, Lab, Plane};
+use weft_data::ebpf::{OtherInterface, SharedPort};
+use weft_data::tun::{ByFamily, MssClamp, Options, SourceCheck};
+use weft_fib::Encapsulation;
+
+const PORT: u16 = 4341;
+const NODES: [&str; 2] = ["xa", "xb"];
+
+/// A plane whose port is shared, with a mapping of the other site.
+struct Shared {
+    plane: Plane,
+    port: SharedPort,
+}
+
+impl Shared {
+    fn start(
+        lab: &Lab,
+        site: usize,
+        encapsulation: Encapsulation,
+        ipv6_outer: bool,
+        options: Options,
+    ) -> Self {
+        let mut port = lab.within(NODES[site], || SharedPort::take(PORT).unwrap());
+        let options = Options { steered: Some(PORT), ..options };
+        let mut plane = lab.fast_plane(site, ipv6_outer, options);
+        lab.within(NODES[site], || port.serve(&plane.tun).unwrap());
+        plane.map(1 - site, encapsulation, ipv6_outer);
+        Self { plane, port }
+    }
+
+    fn both(lab: &Lab, encapsulation: Encapsulation, ipv6_outer: bool) -> [Self; 2] {
+        [A, B].map(|site| Self::start(lab, site, encapsulation, ipv6_outer, Options::default()))
+    }
+}
+
+/// Makes the underlay a wire, which carries no super-packets; false where that cannot be done.
+fn make_wire(lab: &Lab) -> bool {
+    let features = "tso off tx-udp_tnl-segmentation off tx-udp_tnl-csum-segmentation off \
+                    tx-udp-segmentation off gro on";
+    NODES.into_iter().all(|node| lab.run(node, &format!("ethtool -K u0 {features}")).1)
+}
+
+/// How often something was given to the host of site B, however many packets it was.
+fn deliveries(lab: &Lab) -> u64 {
+    let (text, _) = lab.run("xb", "cat /sys/class/net/h0/statistics/tx_packets");
+    text.trim().parse().unwrap()
+}
+
+#[test]
+fn streams_are_joined_before_the_program_sees_them() {
+    if refused() {
+        return;
+    }
+    for ipv6_outer in [false, true] {
+        let lab = Lab::new(1400);
+        if !make_wire(&lab) {
+            println!("skipped: no ethtool");
+            return;
+        }
+        let [a, b] = Shared::both(&lab, Encapsulation::LispGpe, ipv6_outer);
+        for (ipv6, address) in [false, true].into_iter().zip(HOST_B) {
+            lab.ping(address);
+            let packets = || {
+                let of = b.plane.fast().decapsulated;
+                if ipv6 { of.v6.packets } else { of.v4.packets }
+            };
+            let (packets_before, deliveries_before) = (packets(), deliveries(&lab));
+            assert!(lab.transfer(address, 16 << 20), "to {address}, IPv6 outside: {ipv6_outer}");
+            let packets = packets() - packets_before;
+            let deliveries = deliveries(&lab) - deliveries_before;
+            let said = format!("{packets} packets in {deliveries} to {address}");
+            assert!(packets > 10_000 && deliveries * 3 < packets, "{said}");
+        }
+        assert_eq!((a.plane.fast().failed, b.plane.fast().failed), (0, 0));
+    }
+}
+
+#[test]
+fn what_the_program_leaves_reaches_the_portable_plane() {
+    if refused() {
+        return;
+    }
+    let unlimited = Options { path_mtu_discovery: false, ..Options::default() };
+    let clamps = Options { mss_clamp: MssClamp::Auto, ..Options::default() };
+    for ipv6_outer in [false, true] {
+        for encapsulation in [Encapsulation::Lisp, Encapsulation::LispGpe] {
+            let lab = Lab::new(1500);
+            let mut a = lab.plane(A, ipv6_outer, 9000, unlimited.clone());
+            a.map(B, encapsulation, ipv6_outer);
+            let b = Shared::start(&lab, B, encapsulation, ipv6_outer, clamps.clone());
+            for address in HOST_B {
+                lab.ping(address);
+                let what = format!("{encapsulation} to {address}, IPv6 outside: {ipv6_outer}");
+                let portable = || {
+                    let ByFamily { v4, v6 } = b.plane.tun.counters().decapsulated;
+                    v4.packets + v6.packets
+                };
+                let before = portable();
+                // The answer is too big for the way back, which is another matter.
+                lab.run("ha", &format!("ping -n -c 1 -W 1 -s 1450 {address}"));
+                assert_eq!(portable(), before + 1, "fragments of the underlay, {what}");
+                assert!(lab.transfer(address, 4 << 20), "{what}");
+            }
+            let left = b.plane.fast();
+            assert!(left.left("syn") > 0, "{left:?}");
+            let portable = b.plane.tun.counters().decapsulated;
+            assert!(portable.v4.packets > 2 && portable.v6.packets > 2, "{portable:?}");
+        }
+    }
+}
+
+#[test]
+fn joined_packets_reach_the_portable_plane_as_well() {
+    if refused() {
+        return;
+    }
+    let lab = Lab::new(1400);
+    if !make_wire(&lab) {
+        println!("skipped: no ethtool");
+        return;
+    }
+    let encapsulation = Encapsulation::LispGpe;
+    let _a = Shared::start(&lab, A, encapsulation, false, Options::default());
+    let checks = Options { source_check: SourceCheck::Strict, ..Options::default() };
+    let b = Shared::start(&lab, B, encapsulation, false, checks);
+    for address in HOST_B {
+        lab.ping(address);
+        assert!(lab.transfer(address, 8 << 20), "to {address}");
+        assert_eq!(lab.echo(address, 500, 1200), 500);
+    }
+    assert_eq!(b.plane.fast().decapsulated.v4.packets, 0);
+    assert!(b.plane.tun.counters().decapsulated.v4.packets > 5000);
+}
+
+#[test]
+fn the_other_port_is_as_it_was() {
+    if refused() {
+        return;
+    }
+    let lab = Lab::new(1400);
+    let [_a, b] = Shared::both(&lab, Encapsulation::VxlanGpe, false);
+    for address in HOST_B {
+        assert!(lab.ping(address).contains("ttl=62"));
+        assert!(lab.transfer(address, 4 << 20));
+    }
+    assert!(b.plane.fast().decapsulated.v4.bytes > 4 << 20);
+}
+
+#[test]
+fn interfaces_without_the_program_lead_to_the_sockets() {
+    if refused() {
+        return;
+    }
+    for encapsulation in [Encapsulation::Lisp, Encapsulation::LispGpe] {
+        let lab = Lab::new(1400);
+        let mut a = lab.plane(A, false, 1500, Options::default());
+        a.map(B, encapsulation, false);
+        let mut b = Shared::start(&lab, B, encapsulation, false, Options::default());
+        lab.within("xb", || b.plane.ebpf.as_mut().unwrap().set_ports(&[]).unwrap());
+        let (said, answered) = lab.run("ha", "ping -n -c 1 -W 1 10.2.0.2");
+        assert!(!answered, "nobody steers: {said}");
+        let uplink = lab.within("xb", || index("u0"));
+        let others = [OtherInterface { interface: uplink, ethernet: true }];
+        lab.within("xb", || b.port.watch(&others));
+        for address in HOST_B {
+            lab.ping(address);
+            assert!(lab.transfer(address, 4 << 20));
+        }
+        assert_eq!(b.plane.fast().decapsulated.v4.packets, 0);
+        assert!(b.plane.tun.counters().decapsulated.v4.packets > 1000);
+    }
+}
+
+#[test]
+fn the_port_is_free_again_afterwards() {
+    if refused() {
+        return;
+    }
+    let lab = Lab::new(1400);
+    let bind = || lab.within("xa", || UdpSocket::bind(("0.0.0.0", PORT)).map(drop));
+    let port = lab.within("xa", || SharedPort::take(PORT).unwrap());
+    assert!(bind().is_err(), "it is the device's");
+    lab.within("xa", || assert!(SharedPort::take(PORT).is_ok(), "a second one replaces it"));
+    drop(port);
+    let left = lab.within("xa", || SharedPort::take(PORT).unwrap());
+    lab.within("xa", || left.leave());
+    assert!(bind().is_err(), "it is left behind");
+    lab.within("xa", || SharedPort::clear().unwrap());
+    bind().unwrap();
+    lab.ip("xa", "link add weft-gro type veth peer name other");
+    lab.within("xa", || SharedPort::clear().unwrap());
+    lab.ip("xa", "link del weft-gro");
+}
