@@ -4,7 +4,7 @@ use std::ffi::OsString;
 use std::net::IpAddr;
 use std::path::PathBuf;
 
-use clap::{Args, Parser, Subcommand};
+use clap::{Args, Parser, Subcommand, ValueEnum};
 
 /// A programmable overlay router.
 #[derive(Debug, Parser)]
@@ -97,6 +97,16 @@ pub(crate) enum Noun {
     Lig(Lig),
     /// Explain what would happen to a packet; none is sent.
     Trace(Trace),
+    /// Is this machine able to run the router? With the remedies.
+    Doctor(Machine),
+    /// End what a stopped router left forwarding: programs, devices, rules, routes.
+    Cleanup {
+        #[command(flatten)]
+        machine: Machine,
+        /// Where programs are pinned, instead of dataplane.pin-path.
+        #[arg(long, value_name = "PATH")]
+        pin_path: Option<PathBuf>,
+    },
     /// Ping through the overlay, and say which locators carried it.
     Ping(Ping),
     /// Read LISP messages and packets from hex, files and captures.
@@ -132,7 +142,45 @@ pub(crate) struct Run {
     /// Where state is kept across restarts, instead of management.state.
     #[arg(long)]
     pub(crate) state: Option<PathBuf>,
+    /// What dataplane.driver = "auto" means.
+    #[arg(long)]
+    pub(crate) driver: Option<Driver>,
+    /// What stays when the router stops, unless dataplane.on-exit says.
+    #[arg(long)]
+    pub(crate) on_exit: Option<OnExit>,
+    /// Where what stays is pinned, instead of dataplane.pin-path.
+    #[arg(long, value_name = "PATH")]
+    pub(crate) pin_path: Option<PathBuf>,
 }
+
+/// A data plane.
+#[derive(Clone, Copy, Debug, ValueEnum)]
+pub(crate) enum Driver {
+    /// Programs in the kernel.
+    Ebpf,
+    /// TUN devices and UDP sockets.
+    Tun,
+}
+
+/// What stays when the router stops.
+#[derive(Clone, Copy, Debug, ValueEnum)]
+pub(crate) enum OnExit {
+    /// A kernel that goes on forwarding.
+    Keep,
+    /// Nothing.
+    Clean,
+}
+
+/// Which configuration a command is about.
+#[derive(Clone, Debug, Args)]
+pub(crate) struct Machine {
+    /// The configuration file.
+    #[arg(long, short, default_value = DEFAULT_CONFIG)]
+    pub(crate) config: PathBuf,
+}
+
+/// Where the configuration is unless a command is told otherwise.
+pub(crate) const DEFAULT_CONFIG: &str = "/etc/weft/weft.toml";
 
 /// `weft config`
 #[derive(Debug, Subcommand)]

@@ -43,6 +43,9 @@ enum Verb {
         /// Print one JSON object with every figure.
         #[arg(long)]
         json: bool,
+        /// The data plane of routers whose configuration leaves it open.
+        #[arg(long, value_name = "DRIVER", value_parser = ["ebpf", "tun"])]
+        data_plane: Option<String>,
         /// Leave the labs up afterwards.
         #[arg(long)]
         keep: bool,
@@ -60,6 +63,9 @@ enum Verb {
     Up {
         /// The lab file.
         file: PathBuf,
+        /// The data plane of routers whose configuration leaves it open.
+        #[arg(long, value_name = "DRIVER", value_parser = ["ebpf", "tun"])]
+        data_plane: Option<String>,
     },
     /// Take a lab down. Also removes what a crash left behind.
     Down {
@@ -130,13 +136,14 @@ pub(crate) fn run(lab: Lab) -> Outcome {
     let Lab { verb, weft, name } = lab;
     let name = name.as_deref();
     match verb {
-        Verb::Test { files, all, json, keep, record } => {
-            let mut options = options(weft)?;
-            (options.stays, options.record) = (keep, record);
+        Verb::Test { files, all, json, data_plane, keep, record } => {
+            let options = Options { data_plane, stays: keep, record, ..options(weft)? };
             test_labs(files, all.as_deref(), json, &options)
         }
         Verb::Check { files } => check(&files),
-        Verb::Up { file } => up(&file, &Options { stays: true, ..options(weft)? }),
+        Verb::Up { file, data_plane } => {
+            up(&file, &Options { data_plane, stays: true, ..options(weft)? })
+        }
         Verb::Down { lab, all } => down(lab.as_deref().or(name), all),
         Verb::Status => {
             status();
@@ -161,7 +168,7 @@ fn options(weft: Option<PathBuf>) -> Result<Options, End> {
         None => this.clone(),
     };
     let wire = vec![this, "lab".into(), "wire".into()];
-    Ok(Options { weft, wire, record: false, stays: false })
+    Ok(Options { weft, wire, data_plane: None, record: false, stays: false })
 }
 
 fn test_labs(

@@ -7,6 +7,7 @@ mod config;
 mod decode;
 mod exit;
 mod lab;
+mod machine;
 mod manual;
 mod ping;
 mod run;
@@ -33,6 +34,10 @@ fn dispatch(weft: arguments::Weft) -> exit::Outcome {
         Noun::Config(verb) => config::config(verb, &global),
         Noun::Decode(decode) => decode::run(&decode, &global),
         Noun::Lab(lab) => lab::run(lab),
+        Noun::Doctor(machine) => machine::doctor(&machine, &global),
+        Noun::Cleanup { machine, pin_path } => {
+            machine::cleanup(&machine, pin_path.as_deref(), &global)
+        }
         Noun::Ping(ping) => ping::ping(&ping, &global),
         Noun::Trace(trace) => trace::trace(&trace, &global),
         Noun::Completions { shell } => manual::completions(shell),

@@ -4,9 +4,9 @@ use std::io::IsTerminal;
 
 use tracing_subscriber::EnvFilter;
 use tracing_subscriber::prelude::*;
-use weft_manage::config::{Log, LogFormat, UplinkNames, check};
+use weft_manage::config::{Driver, Log, LogFormat, OnExit, UplinkNames, check};
 
-use crate::arguments::{Global, Run};
+use crate::arguments::{self, Global, Run};
 use crate::exit::{BUG, CONFIG, DENIED, End, Outcome};
 
 /// Runs the router until it is told to stop.
@@ -24,6 +24,15 @@ pub(crate) fn run(run: &Run, global: &Global) -> Outcome {
         config: run.config.clone(),
         socket: socket.then(|| global.socket.clone()),
         state: run.state.clone(),
+        driver: run.driver.map(|driver| match driver {
+            arguments::Driver::Ebpf => Driver::Ebpf,
+            arguments::Driver::Tun => Driver::Tun,
+        }),
+        on_exit: run.on_exit.map(|on_exit| match on_exit {
+            arguments::OnExit::Keep => OnExit::Keep,
+            arguments::OnExit::Clean => OnExit::Clean,
+        }),
+        pin_path: run.pin_path.clone(),
     };
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
@@ -61,7 +70,7 @@ fn notify_ready() {
     let _ = socket.send_to(b"READY=1\n", path);
 }
 
-fn end(error: &weft_daemon::Error) -> End {
+pub(crate) fn end(error: &weft_daemon::Error) -> End {
     let denied = |source: &std::io::Error| source.kind() == std::io::ErrorKind::PermissionDenied;
     match error {
         weft_daemon::Error::Config(report) => End::new(CONFIG, report.clone()),

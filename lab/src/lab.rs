@@ -3,11 +3,13 @@
 
 use std::ffi::OsString;
 use std::fs;
+use std::io::{self, Read as _, Write as _};
 use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
+use nix::mount::{MsFlags, mount, umount};
 use nix::sys::signal::Signal;
 
 use crate::action::{Action, NodeChange};
@@ -26,6 +28,9 @@ pub struct Options {
     pub weft: PathBuf,
     /// Starts a wire when the path of its specification is added.
     pub wire: Vec<PathBuf>,
+    /// The data plane its routers use where their configuration leaves it open, as `weft run
+    /// --driver` takes it.
+    pub data_plane: Option<String>,
     /// Record all links.
     pub record: bool,
     /// The lab stays up after the command that starts it.
@@ -87,8 +92,14 @@ pub enum Error {
     NotRoot,
 }
 
+/// The folder, within that of the lab, in which routers pin what they keep.
+const PINS: &str = "bpf";
+
 /// How long a process may take until it is ready.
 const READY_LIMIT: Duration = Duration::from_secs(15);
+
+/// How long a router may take to answer before it is asked again.
+const ANSWER_LIMIT: Duration = Duration::from_millis(500);
 
 /// How long a process may take to end after SIGTERM.
 const STOP_LIMIT: Duration = Duration::from_secs(5);
@@ -113,6 +124,7 @@ impl Lab {
             file: topology.file.clone(),
             text: topology.text.clone(),
             stays: options.stays,
+            data_plane: options.data_plane.clone(),
             runner: Process::this(),
             nodes: [].into(),
             wires: [].into(),
@@ -208,6 +220,7 @@ impl Lab {
     fn bring_up(&mut self, options: &Options) -> Result<(), Error> {
         self.state.save()?;
         self.write_files()?;
+        mount_pins(&self.directory);
         let network = self.network.clone();
         network.build(&options.wire, |link, wire| {
             self.state.wires.insert(link.to_owned(), wire);
@@ -267,19 +280,7 @@ impl Lab {
     fn start(&mut self, name: &str) -> Result<(), Error> {
         let Some(node) = self.topology().node(name) else { return Ok(()) };
         let words: Vec<OsString> = match &node.kind {
-            Kind::Weft { .. } => {
-                let folder = self.directory.join(name);
-                vec![
-                    self.weft.clone().into(),
-                    "run".into(),
-                    "--config".into(),
-                    folder.join("weft.toml").into(),
-                    "--socket".into(),
-                    folder.join("weft.sock").into(),
-                    "--state".into(),
-                    folder.join("state").into(),
-                ]
-            }
+            Kind::Weft { .. } => self.router_words(name),
             Kind::Command { command, .. } => vec!["sh".into(), "-c".into(), command.into()],
             Kind::Host | Kind::Router => return Ok(()),
         };
@@ -288,6 +289,25 @@ impl Lab {
         let process = start.spawn()?;
         self.state.nodes.insert(name.to_owned(), process);
         Ok(self.state.save()?)
+    }
+
+    /// A router cleans up when it stops, unless its configuration says otherwise.
+    fn router_words(&self, name: &str) -> Vec<OsString> {
+        let folder = self.directory.join(name);
+        let mut words: Vec<OsString> = vec![self.weft.clone().into(), "run".into()];
+        for (option, value) in [
+            ("--config", folder.join("weft.toml")),
+            ("--socket", folder.join("weft.sock")),
+            ("--state", folder.join("state")),
+            ("--pin-path", self.directory.join(PINS)),
+            ("--on-exit", "clean".into()),
+        ] {
+            words.extend([option.into(), value.into()]);
+        }
+        if let Some(data_plane) = &self.state.data_plane {
+            words.extend(["--driver".into(), data_plane.into()]);
+        }
+        words
     }
 
     fn wait_ready(&self, name: &str) -> Result<(), Error> {
@@ -308,9 +328,7 @@ impl Lab {
 
     fn is_ready(&self, name: &str) -> bool {
         match self.topology().node(name).map(|node| &node.kind) {
-            Some(Kind::Weft { .. }) => {
-                UnixStream::connect(self.directory.join(name).join("weft.sock")).is_ok()
-            }
+            Some(Kind::Weft { .. }) => answers(&self.directory.join(name).join("weft.sock")),
             Some(Kind::Command { ready: Some(ready), .. }) => {
                 self.run(name, ready, COMMAND_LIMIT).is_ok_and(|answer| answer.exit == Some(0))
             }
@@ -377,6 +395,26 @@ pub fn open(name: &str) -> Option<(Network, State)> {
     Some((Network::of(Arc::new(topology), &State::directory(name)), state))
 }
 
+/// True when a router answers at its socket. It listens there before it forwards, and answers
+/// when it does.
+fn answers(socket: &Path) -> bool {
+    let ask = || -> io::Result<usize> {
+        let mut router = UnixStream::connect(socket)?;
+        router.set_read_timeout(Some(ANSWER_LIMIT))?;
+        router.write_all(b"{\"request\":\"interface\"}\n")?;
+        router.read(&mut [0; 1])
+    };
+    ask().is_ok_and(|read| read > 0)
+}
+
+/// A BPF file system for what routers keep while they are restarted. It has to be mounted here:
+/// what a node mounts goes with the node's process. Without one they keep nothing.
+fn mount_pins(directory: &Path) {
+    let pins = directory.join(PINS);
+    let _kernel_without_bpf = fs::create_dir(&pins).is_ok()
+        && mount(Some("bpf"), &pins, Some("bpf"), MsFlags::empty(), None::<&str>).is_ok();
+}
+
 /// A process in a node of a lab, not started yet: `weft` is found and talks to the node's router.
 pub fn start_in(network: &Network, directory: &Path, node: &str, words: Vec<OsString>) -> Start {
     let mut start = Start::new(&network.namespace(node), node);
@@ -413,6 +451,7 @@ pub fn clean_up(name: &str) -> Result<(), Error> {
         }
     }
     Network::remove(name)?;
+    let _was_not_mounted = umount(&State::directory(name).join(PINS));
     State::forget(name);
     Ok(())
 }

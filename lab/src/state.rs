@@ -24,6 +24,9 @@ pub struct State {
     pub text: String,
     /// It was asked to stay up after the command that started it.
     pub stays: bool,
+    /// The data plane its routers use where their configuration leaves it open.
+    #[serde(default)]
+    pub data_plane: Option<String>,
     /// The process that started it.
     pub runner: Process,
     /// The processes of its nodes.

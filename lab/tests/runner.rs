@@ -31,7 +31,7 @@ fn options() -> Option<Options> {
     let this = std::env::current_exe().unwrap();
     let script = format!("{WIRE}=$0 exec {} --exact be_a_wire", this.display());
     let wire = vec!["sh".into(), "-c".into(), script.into()];
-    Some(Options { weft: "/bin/false".into(), wire, record: false, stays: false })
+    Some(Options { weft: "/bin/false".into(), wire, data_plane: None, record: false, stays: false })
 }
 
 /// Runs a lab text under a name of its own; gives the report and what was printed.

@@ -10,6 +10,7 @@ pub(crate) fn test(which: Option<&str>) -> Result {
     match which {
         None => {
             setup::packages()?;
+            setup::bpf_compiler();
             check::check()?;
             unit()?;
             labs()
@@ -38,12 +39,15 @@ fn unit() -> Result {
     run(cargo().args(["test", "--quiet", "--workspace"]))
 }
 
-/// Whole processes in network namespaces.
+/// Whole processes in network namespaces, on one data plane after the other.
 fn labs() -> Result {
-    step("labs");
     let weft = build(&["--profile", "fast"], "fast")?;
-    let mut labs = setup::as_root(&weft)?;
-    run(labs.args(["lab", "test", "--all"]).arg(root().join("labs")))
+    for plane in ["ebpf", "tun"] {
+        step(&format!("labs on {plane}"));
+        let mut labs = setup::as_root(&weft)?;
+        run(labs.args(["lab", "test", "--data-plane", plane, "--all"]).arg(root().join("labs")))?;
+    }
+    Ok(())
 }
 
 /// Builds the binary; where it is.

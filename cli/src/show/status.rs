@@ -131,14 +131,24 @@ fn data_plane(summary: &Value) -> String {
     let Some(plane) = summary.get("data-plane").filter(|p| text(p, "driver") != "none") else {
         return String::new();
     };
-    let devices: Vec<_> = list(plane, "devices").iter().filter_map(Value::as_str).collect();
-    format!(
-        "{} on {}, {} encapsulation, {} routes",
-        text(plane, "driver"),
-        devices.join(", "),
+    let names = |key: &str| {
+        let names: Vec<_> = list(plane, key).iter().filter_map(Value::as_str).collect();
+        names.join(", ")
+    };
+    let places = match text(plane, "driver").as_str() {
+        "ebpf" => format!("ebpf on {}; tun on {}", names("interfaces"), names("devices")),
+        driver => format!("{driver} on {}", names("devices")),
+    };
+    let mut shown = format!(
+        "{places}, {} encapsulation, {} routes",
         text(plane, "encapsulation"),
         whole(plane, "routes")
-    )
+    );
+    for refused in list(plane, "refused") {
+        let (driver, reason) = (text(refused, "driver"), text(refused, "reason"));
+        shown.push_str(&format!("\n  {:<12} not {driver}: {reason}", ""));
+    }
+    shown
 }
 
 fn locators(answer: &Answer) -> String {

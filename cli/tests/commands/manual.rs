@@ -32,6 +32,8 @@ const NOUNS: &[&[&str]] = &[
     &["monitor"],
     &["lig"],
     &["trace"],
+    &["doctor"],
+    &["cleanup"],
     &["ping"],
     &["decode"],
     &["lab"],

@@ -5,7 +5,7 @@ use std::net::IpAddr;
 use weft_packet::addr::Prefix;
 
 /// A network interface.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Link {
     /// The kernel's number.
     pub index: u32,
@@ -17,6 +17,16 @@ pub(crate) struct Link {
     pub up: bool,
     /// The cable is in.
     pub carrier: bool,
+    /// Carries Ethernet frames.
+    pub ethernet: bool,
+    /// A bridge, bond or team takes its frames.
+    pub member: bool,
+    /// One end of a veth pair, the other end of which is in another network namespace.
+    pub peer_elsewhere: bool,
+    /// A veth end: what it sends may have checksums that are still to be completed.
+    pub veth: bool,
+    /// What somebody noted about it.
+    pub alias: Option<String>,
 }
 
 /// An address of an interface.

@@ -7,6 +7,8 @@
 
 pub(crate) mod facts;
 pub(crate) mod netlink;
+pub(crate) mod offload;
+pub(crate) mod pins;
 pub(crate) mod plan;
 pub(crate) mod sysctl;
 pub(crate) mod uplinks;

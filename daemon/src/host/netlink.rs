@@ -10,7 +10,9 @@ use rtnetlink::packet_route::AddressFamily;
 use rtnetlink::packet_route::address::{
     AddressAttribute, AddressFlags, AddressMessage, AddressScope,
 };
-use rtnetlink::packet_route::link::{LinkAttribute, LinkFlags, LinkMessage};
+use rtnetlink::packet_route::link::{
+    InfoKind, InfoPortKind, LinkAttribute, LinkFlags, LinkInfo, LinkLayerType, LinkMessage,
+};
 use rtnetlink::packet_route::route::{
     RouteAddress, RouteAttribute, RouteFlags, RouteHeader, RouteMessage, RouteProtocol, RouteScope,
     RouteType,
@@ -27,6 +29,9 @@ use super::plan::{Action, Plan, Route, Rule, Selector};
 /// Marks our rules and routes (`ip rule show`: `proto 76`), so that they can be told from
 /// everybody else's.
 const PROTOCOL: u8 = 76;
+
+/// The note on devices that stay when their router goes.
+pub(crate) const KEPT: &str = "weft keeps this device";
 
 /// Packets that may wait for the data plane in each queue of a device. The kernel's default, 500,
 /// overflows when a burst meets a busy processor.
@@ -128,10 +133,20 @@ impl Netlink {
         Ok(found)
     }
 
-    /// Brings a device up with an MTU.
-    pub(crate) async fn bring_up(&self, index: u32, mtu: u32) -> io::Result<()> {
-        let message = LinkUnspec::new_with_index(index).mtu(mtu).txqueuelen(QUEUE).up().build();
-        self.handle.link().set(message).execute().await.map_err(io::Error::other)
+    /// Brings a device up with an MTU, and notes something about it.
+    pub(crate) async fn bring_up(&self, index: u32, mtu: u32, note: &str) -> io::Result<()> {
+        let message = LinkUnspec::new_with_index(index).mtu(mtu).txqueuelen(QUEUE).alias(note);
+        self.handle.link().set(message.up().build()).execute().await.map_err(io::Error::other)
+    }
+
+    /// Removes a device.
+    pub(crate) async fn remove_link(&self, index: u32) -> io::Result<()> {
+        ignore_gone(self.handle.link().del(index).execute().await)
+    }
+
+    /// How many rules and routes of ours there are.
+    pub(crate) async fn installed(&self) -> io::Result<(usize, usize)> {
+        Ok((self.rules().await?.len(), self.routes().await?.len()))
     }
 
     /// Removes every rule and route of ours, also those a crashed run left.
@@ -211,15 +226,32 @@ fn link(message: &LinkMessage) -> Link {
         mtu: 1500,
         up: message.header.flags.contains(LinkFlags::Up),
         carrier: message.header.flags.contains(LinkFlags::LowerUp),
+        ethernet: message.header.link_layer_type == LinkLayerType::Ether,
+        ..Link::default()
     };
+    let mut related_elsewhere = false;
     for attribute in &message.attributes {
         match attribute {
             LinkAttribute::IfName(name) => link.name.clone_from(name),
             LinkAttribute::Mtu(mtu) => link.mtu = *mtu,
+            LinkAttribute::IfAlias(alias) => link.alias = Some(alias.clone()),
+            LinkAttribute::LinkNetNsId(_) => related_elsewhere = true,
+            LinkAttribute::LinkInfo(about) => {
+                link.veth |= about.contains(&LinkInfo::Kind(InfoKind::Veth));
+                link.member |= about.iter().any(takes_frames);
+            }
             _ => {}
         }
     }
+    link.peer_elsewhere = link.veth && related_elsewhere;
     link
+}
+
+/// True when what the link is a port of takes its frames before anybody else. A VRF does not.
+fn takes_frames(about: &LinkInfo) -> bool {
+    use InfoPortKind::{Bond, Bridge, Other, Team};
+    let LinkInfo::PortKind(kind) = about else { return false };
+    matches!(kind, Bond | Bridge | Team) || *kind == Other("ovs".into())
 }
 
 fn address(message: &AddressMessage) -> Option<Address> {

@@ -285,7 +285,8 @@ mod tests {
                     map-resolvers = [\"192.0.2.1\"]\n";
         let (config, report) = check_text("weft.toml", text, &mut UplinkNames::default());
         let config = config.unwrap_or_else(|| panic!("{}", report.render(false)));
-        let link = Link { index: 1, name: "lo".into(), mtu: 1500, up, carrier: up };
+        let link =
+            Link { index: 1, name: "lo".into(), mtu: 1500, up, carrier: up, ..Link::default() };
         let ip = "192.168.1.1".parse().unwrap();
         let address = Address { index: 1, ip, prefix_length: 24, usable: true, global: true };
         let (links, addresses) = ([(1, link)].into(), vec![address]);

@@ -72,7 +72,8 @@ mod tests {
     use weft_fib::UplinkId;
 
     fn facts(carrier: bool, ips: &[&str]) -> Facts {
-        let link = Link { index: 3, name: "eth0".into(), mtu: 1500, up: true, carrier };
+        let link =
+            Link { index: 3, name: "eth0".into(), mtu: 1500, up: true, carrier, ..Link::default() };
         let address = |ip: &&str| Address {
             index: 3,
             ip: ip.parse().unwrap(),

@@ -66,6 +66,13 @@ impl Router {
 
     fn answer(&mut self, request: Request) -> Outcome {
         let now = self.clock.now();
+        if let Some(plane) = &mut self.plane {
+            match &request {
+                Request::MapCache { .. } => plane.sync_usage(false),
+                Request::Status | Request::Rloc => plane.sync_traffic(),
+                _ => {}
+            }
+        }
         match request {
             Request::Status => Ok(self.status()),
             Request::MapCache { eid, instance, limit } => {

@@ -43,6 +43,9 @@ impl Router {
             }
             let questions = self.round();
             let now = self.clock.now();
+            if !questions.is_empty() {
+                self.plane.iter_mut().for_each(|plane| plane.sync_usage(true));
+            }
             for eid in questions {
                 let count = self.fib.usage(eid).unwrap_or_default();
                 let usage = Usage { packets: count.packets, bytes: count.bytes };
@@ -97,16 +100,19 @@ impl Router {
         !self.store.is_behind()
     }
 
+    /// Shows what changed to both planes. What waits for it goes first, so that it is not
+    /// overtaken.
     fn publish(&mut self, released: &[EidPrefix]) {
         self.fib.publish();
         let now = self.clock.now();
         if self.traffic.next.is_none() && !self.fib.is_empty() {
             self.traffic.next = Some(now + super::TRAFFIC_BUSY);
         }
-        if let Some(plane) = &self.plane {
+        if let Some(plane) = &mut self.plane {
             for eid in released {
-                plane.release(*eid);
+                plane.tun().release(*eid);
             }
+            plane.published(&mut self.fib);
         }
     }
 
@@ -140,7 +146,7 @@ impl Router {
             tracing::info!(%rloc, mtu, "path MTU learned");
         }
         self.fib.apply(Change::SetPathMtu { rloc, mtu: Some(mtu) });
-        self.fib.publish();
+        self.publish(&[]);
     }
 
     pub(super) fn forget_path_mtus(&mut self, now: Instant) {
@@ -151,7 +157,7 @@ impl Router {
             self.fib.apply(Change::SetPathMtu { rloc: *rloc, mtu: None });
         }
         if !old.is_empty() {
-            self.fib.publish();
+            self.publish(&[]);
         }
     }
 }

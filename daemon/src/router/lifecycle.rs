@@ -1,22 +1,22 @@
-//! Start and stop: what is opened in which order, and what is left behind (nothing).
+//! Start and stop: what is opened in which order, and what is left behind: nothing, or a kernel
+//! that goes on forwarding.
 
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::sync::{Notify, mpsc};
-use weft_control::engine::{Actions, Random};
+use weft_control::engine::{Action, Actions, Random};
 use weft_control::lisp::{Lisp, Stored, etr};
-use weft_data::tun::{Options as PlaneOptions, Tun, Upcall};
+use weft_data::tun::Upcall;
 use weft_fib::{Fib, Reader};
 use weft_manage::config::{Config, Driver, UplinkNames, load};
 
 use super::{Error, Inputs, Options, Router, TrafficWatch};
 use crate::clock::Clock;
 use crate::control_port::ControlPort;
-use crate::host::facts::Facts;
+use crate::data_plane::DataPlane;
 use crate::host::netlink::Netlink;
-use crate::host::plan::device_name;
 use crate::host::uplinks;
 use crate::journal::Journal;
 use crate::store::{self, Store};
@@ -41,10 +41,12 @@ impl Router {
         let store = Store::open(&config.management.state)?;
         let port = ControlPort::open(&config.control_listen)?;
         let (calls, socket) = api::listen(&config.management)?;
-        netlink.flush().await.map_err(system("remove rules and routes of an earlier run"))?;
-        let (fib, reader) = Fib::new();
+        let (mut fib, reader) = Fib::new();
         let (upcalls_in, upcalls) = mpsc::channel(UPCALLS);
-        let plane = start_plane(&config, reader, upcalls_in)?;
+        let plane = start_plane(&config, &mut fib, reader, upcalls_in)?;
+        if !plane.as_ref().is_some_and(DataPlane::keeps) {
+            netlink.flush().await.map_err(system("remove rules and routes of an earlier run"))?;
+        }
         let clock = Clock::start();
         let mut actions = Actions::default();
         let local = uplinks::uplinks(&config.uplinks, &facts);
@@ -81,13 +83,21 @@ impl Router {
         Ok((router, inputs))
     }
 
-    /// Withdraws what is registered, and removes what is installed.
+    /// Withdraws what is registered, and removes what is installed; leaves both where the kernel
+    /// goes on forwarding.
     pub(super) async fn stop(mut self) {
-        tracing::info!("stopping");
+        let keeps = self.plane.as_ref().is_some_and(DataPlane::keeps);
         let now = self.clock.now();
         self.engine.shutdown(now, &mut self.actions);
+        if keeps {
+            tracing::info!("stopping; the kernel goes on forwarding what it knows");
+            // Nothing is withdrawn, and nothing is told to the tables that stay.
+            self.actions.0.retain(|action| matches!(action, Action::Store { .. }));
+        } else {
+            tracing::info!("stopping");
+        }
         self.carry_out();
-        if let Err(error) = self.netlink.flush().await {
+        if !keeps && let Err(error) = self.netlink.flush().await {
             tracing::warn!(%error, "rules or routes could not be removed");
         }
         if let Some(plane) = self.plane.take() {
@@ -104,7 +114,8 @@ pub(super) fn stored(store: &Store, clock: &Clock) -> Result<Stored, store::Erro
     Ok(stored)
 }
 
-/// Paths given on the command line win over the file's.
+/// Paths given on the command line win over the file's; what else is given there holds where the
+/// file leaves it open.
 pub(super) fn override_paths(config: &mut Config, options: &Options) {
     if let Some(socket) = &options.socket {
         config.management.socket.clone_from(socket);
@@ -112,25 +123,29 @@ pub(super) fn override_paths(config: &mut Config, options: &Options) {
     if let Some(state) = &options.state {
         config.management.state.clone_from(state);
     }
+    let plane = &mut config.data_plane;
+    if let Some(driver) = options.driver.filter(|_| plane.driver == Driver::Auto) {
+        plane.driver = driver;
+    }
+    plane.on_exit = plane.on_exit.or(options.on_exit);
+    if let Some(pin_path) = &options.pin_path {
+        plane.pin_path.clone_from(pin_path);
+    }
 }
 
 fn start_plane(
     config: &Config,
+    fib: &mut Fib,
     reader: Reader,
     upcalls: mpsc::Sender<Upcall>,
-) -> Result<Option<Tun>, Error> {
+) -> Result<Option<DataPlane>, Error> {
     let tunnel_router = config.lisp.itr.is_some() || config.lisp.etr.is_some();
     if config.data_plane.driver == Driver::None || !tunnel_router {
+        data_plane::forget_pins(&config.data_plane.pin_path);
         return Ok(None);
     }
-    let devices: Vec<_> = config
-        .instances
-        .iter()
-        .map(|i| (i.id, device_name(&config.data_plane.device, i.id)))
-        .collect();
-    let options: PlaneOptions = data_plane::options(config, &Facts::default());
     let upcall = Arc::new(move |upcall| upcalls.try_send(upcall).is_ok());
-    Ok(Some(Tun::start(options, &devices, reader, upcall)?))
+    Ok(Some(DataPlane::start(config, fib, reader, upcall)?))
 }
 
 fn seed() -> Result<[u8; 32], Error> {

@@ -9,8 +9,9 @@ use weft_manage::config::Config;
 use weft_packet::addr::InstanceId;
 
 use super::Router;
-use crate::data_plane;
+use crate::data_plane::DataPlane;
 use crate::host::facts::{Address, Facts};
+use crate::host::netlink::KEPT;
 use crate::host::plan::{device_name, plan};
 use crate::host::{sysctl, uplinks};
 
@@ -32,8 +33,8 @@ impl Router {
         self.engine.uplinks(now, local.clone(), &mut self.actions);
         self.carry_out();
         self.install(&local).await;
-        if let Some(plane) = &self.plane {
-            plane.set_options(data_plane::options(&self.config, &self.facts));
+        if let Some(plane) = &mut self.plane {
+            plane.follow(&self.config, &self.facts);
         }
         self.check_new_uplinks();
     }
@@ -44,8 +45,25 @@ impl Router {
         if let Ok(facts) = self.netlink.facts().await {
             self.facts = facts;
         }
+        self.find_underlay().await;
         let local = uplinks::uplinks(&self.config.uplinks, &self.facts);
         self.install(&local).await;
+        self.remove_abandoned().await;
+    }
+
+    /// Removes devices that an earlier router kept and this one does not have.
+    async fn remove_abandoned(&self) {
+        let base = &self.config.data_plane.device;
+        let served = self.plane.iter().flat_map(|_| &self.config.instances);
+        let ours: HashSet<String> = served.map(|i| device_name(base, i.id)).collect();
+        for link in self.facts.links.values() {
+            if link.alias.as_deref() == Some(KEPT) && !ours.contains(&link.name) {
+                tracing::info!(device = link.name, "a device an earlier router kept is removed");
+                if let Err(error) = self.netlink.remove_link(link.index).await {
+                    tracing::warn!(device = link.name, %error, "it cannot be removed");
+                }
+            }
+        }
     }
 
     async fn install(&mut self, local: &[Uplink]) {
@@ -57,7 +75,7 @@ impl Router {
 
     /// Makes devices again that somebody removed or renamed.
     async fn restore_devices(&mut self) {
-        let Some(plane) = &self.plane else { return };
+        let Some(plane) = self.plane.as_ref().map(DataPlane::tun) else { return };
         let mut restored = false;
         for instance in &self.config.instances {
             let device = device_name(&self.config.data_plane.device, instance.id);
@@ -115,21 +133,21 @@ impl Router {
     }
 
     async fn bring_up_devices(&mut self, local: &[Uplink]) {
-        if self.plane.is_none() {
-            return;
-        }
+        let Some(keeps) = self.plane.as_ref().map(DataPlane::keeps) else { return };
         let mut raised = false;
         for instance in &self.config.instances {
             let mtu = device_mtu(&self.config, instance.id, local);
             let name = device_name(&self.config.data_plane.device, instance.id);
             let Some(link) = self.facts.link(&name) else { continue };
-            if link.up && link.mtu == mtu {
+            let noted = link.alias.as_deref() == Some(KEPT);
+            if link.up && link.mtu == mtu && noted == keeps {
                 continue;
             }
             if !link.up {
                 sysctl::prepare(&name);
             }
-            match self.netlink.bring_up(link.index, mtu).await {
+            let note = if keeps { KEPT } else { "" };
+            match self.netlink.bring_up(link.index, mtu, note).await {
                 Ok(()) => raised = true,
                 Err(error) => tracing::error!(device = name, %error, "cannot bring the device up"),
             }

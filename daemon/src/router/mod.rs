@@ -26,14 +26,15 @@ use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::{Notify, mpsc};
 use weft_control::engine::{Actions, Instant, Traffic};
 use weft_control::lisp::Lisp;
-use weft_data::tun::{Tun, Upcall};
+use weft_data::tun::Upcall;
 use weft_fib::Fib;
-use weft_manage::config::{Config, UplinkNames};
+use weft_manage::config::{Config, Driver, OnExit, UplinkNames};
 use weft_packet::addr::Nonce;
 
 use crate::api::{Call, SocketFile};
 use crate::clock::Clock;
 use crate::control_port::{self, ControlPort};
+use crate::data_plane::{self, DataPlane};
 use crate::host::facts::Facts;
 use crate::host::netlink::Netlink;
 use crate::journal::Journal;
@@ -48,6 +49,12 @@ pub struct Options {
     pub socket: Option<PathBuf>,
     /// Overrides `management.state`.
     pub state: Option<PathBuf>,
+    /// What `dataplane.driver = "auto"` means.
+    pub driver: Option<Driver>,
+    /// `dataplane.on-exit` where the configuration does not say.
+    pub on_exit: Option<OnExit>,
+    /// Overrides `dataplane.pin-path`.
+    pub pin_path: Option<PathBuf>,
 }
 
 /// Why the router could not start or had to stop.
@@ -65,7 +72,7 @@ pub enum Error {
     Store(#[from] store::Error),
     /// The data plane could not start.
     #[error("the data plane cannot start: {0}")]
-    DataPlane(#[from] weft_data::tun::Error),
+    DataPlane(#[from] data_plane::Error),
     /// The management socket could not be opened.
     #[error("cannot open the management socket {}: {source}", path.display())]
     Socket {
@@ -92,7 +99,7 @@ struct Router {
     clock: Clock,
     engine: Lisp,
     fib: Fib,
-    plane: Option<Tun>,
+    plane: Option<DataPlane>,
     port: ControlPort,
     store: Store,
     #[expect(dead_code, reason = "removes the management socket when it is dropped")]
@@ -136,10 +143,10 @@ enum Turn {
 /// Control messages taken in one turn before actions are carried out.
 const BATCH: usize = 256;
 /// Between readings of the traffic counters while packets flow, and while none do.
-const TRAFFIC_BUSY: Duration = Duration::from_millis(500);
+const TRAFFIC_BUSY: Duration = Duration::from_millis(250);
 const TRAFFIC_QUIET: Duration = Duration::from_secs(2);
 /// Quiet readings until the slower pace.
-const QUIET_READINGS: u32 = 10;
+const QUIET_READINGS: u32 = 20;
 
 /// Runs a router until it is told to stop. `ready` is called once it works.
 pub async fn run(options: Options, ready: impl FnOnce(&Config)) -> Result<(), Error> {
@@ -234,8 +241,9 @@ impl Router {
         self.engine.tick(now, &mut self.actions);
     }
 
-    /// Shows the engine what flows: 2 readings a second while packets do, fewer otherwise.
+    /// Shows the engine what flows: 4 readings a second while packets do, fewer otherwise.
     fn read_traffic(&mut self, now: Instant) {
+        self.plane.iter_mut().for_each(DataPlane::sync_traffic);
         let current: Vec<Traffic> = self
             .fib
             .traffic()

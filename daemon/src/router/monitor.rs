@@ -11,6 +11,7 @@ use weft_manage::event::Weight;
 use weft_packet::wire::Reader;
 
 use super::Router;
+use crate::data_plane::DataPlane;
 
 /// How often the drops are collected while somebody watches them.
 const DROPS_EVERY: Duration = Duration::from_millis(200);
@@ -54,14 +55,14 @@ impl Router {
 
     fn watch_drops(&mut self) {
         if let Some(plane) = &self.plane {
-            plane.sample_drops(true);
+            plane.tun().sample_drops(true);
             self.drops_watched = Some(self.clock.now() + DROPS_EVERY);
         }
     }
 
     /// Shows the drops since the last time, equal ones as one line with their number.
     pub(super) fn pass_on_drops(&mut self, now: Instant) {
-        let Some(plane) = &self.plane else {
+        let Some(plane) = self.plane.as_ref().map(DataPlane::tun) else {
             self.drops_watched = None;
             return;
         };

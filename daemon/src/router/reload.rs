@@ -6,7 +6,7 @@ use weft_manage::config::{Config, load};
 
 use super::Router;
 use super::lifecycle::{override_paths, stored};
-use crate::data_plane;
+use crate::data_plane::DataPlane;
 use crate::host::plan::device_name;
 
 impl Router {
@@ -66,7 +66,7 @@ impl Router {
     }
 
     fn change_instances(&mut self, new: &Config) -> Result<(), Failure> {
-        let Some(plane) = &self.plane else { return Ok(()) };
+        let Some(plane) = self.plane.as_ref().map(DataPlane::tun) else { return Ok(()) };
         let device = &new.data_plane.device;
         let has = |config: &Config, id| config.instances.iter().any(|i| i.id == id);
         let added: Vec<_> = new.instances.iter().filter(|i| !has(&self.config, i.id)).collect();
@@ -85,7 +85,6 @@ impl Router {
         for gone in self.config.instances.iter().filter(|i| !has(new, i.id)) {
             plane.remove_instance(gone.id);
         }
-        plane.set_options(data_plane::options(new, &self.facts));
         Ok(())
     }
 }

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use serde_json::{Value, json};
 use weft_control::lisp::event::Refusal;
+use weft_data::ebpf::Counters as Fast;
 use weft_data::tun::{ByFamily, Counters};
 
 use super::super::Router;
@@ -57,8 +58,12 @@ impl Router {
 
     pub(super) fn counters(&mut self) -> (Vec<Value>, Value) {
         let mut items = Vec::new();
-        if let Some(plane) = &self.plane {
-            data_plane(&plane.counters(), &mut items);
+        if let Some(plane) = &mut self.plane {
+            let (encapsulated, decapsulated) = plane.carried();
+            data_plane(&plane.tun().counters(), &encapsulated, &decapsulated, &mut items);
+            if let Some(counters) = plane.fast_counters() {
+                fast_path(&counters, &mut items);
+            }
         }
         let refused: BTreeMap<_, _> = self.engine.refused().collect();
         for reason in Refusal::ALL {
@@ -72,32 +77,60 @@ impl Router {
     }
 }
 
-fn data_plane(counters: &Counters, items: &mut Vec<Value>) {
-    let mut add = |group: &str, counter: &str, value: u64, meaning: &str| {
-        items.push(json!({
-            "group": group, "counter": counter, "value": value, "meaning": meaning,
-        }));
-    };
-    let volumes: [(&str, &ByFamily); 3] = [
-        ("encapsulated", &counters.encapsulated),
-        ("decapsulated", &counters.decapsulated),
-        ("native", &counters.native),
-    ];
-    for (name, volume) in volumes {
-        for (family, volume) in [("ipv4", volume.v4), ("ipv6", volume.v6)] {
-            add(name, &format!("{family}-packets"), volume.packets, "");
-            add(name, &format!("{family}-bytes"), volume.bytes, "");
-        }
+/// Collects counters of a group.
+fn add(items: &mut Vec<Value>, group: &str, counter: &str, value: u64, meaning: &str) {
+    items.push(json!({ "group": group, "counter": counter, "value": value, "meaning": meaning }));
+}
+
+fn volume(items: &mut Vec<Value>, group: &str, prefix: &str, carried: &ByFamily, meaning: &str) {
+    for (family, volume) in [("ipv4", carried.v4), ("ipv6", carried.v6)] {
+        add(items, group, &format!("{prefix}{family}-packets"), volume.packets, meaning);
+        add(items, group, &format!("{prefix}{family}-bytes"), volume.bytes, meaning);
     }
-    add("first-packet", "punts", counters.punts, "Destinations the mapping system was asked for.");
-    add("first-packet", "punts-deferred", counters.punts_deferred, "Questions put off by a limit.");
-    add("first-packet", "held", counters.held, "Packets that had to wait for a mapping.");
-    add("first-packet", "released", counters.released, "Held packets that were forwarded.");
-    add("first-packet", "waiting", counters.waiting, "Packets that wait now.");
-    add("icmp", "sent", counters.icmp_sent, "ICMP errors sent to hosts.");
-    add("batch", "sends", counters.sends, "System calls that sent to the underlay.");
-    add("batch", "deliveries", counters.deliveries, "Packets written to overlay devices.");
-    for (reason, count) in counters.drops() {
-        add("dropped", reason.word(), count, reason.meaning());
+}
+
+/// What went through either plane, and what the portable one did besides.
+fn data_plane(
+    counters: &Counters,
+    encapsulated: &ByFamily,
+    decapsulated: &ByFamily,
+    items: &mut Vec<Value>,
+) {
+    volume(items, "encapsulated", "", encapsulated, "");
+    volume(items, "decapsulated", "", decapsulated, "");
+    volume(items, "native", "", &counters.native, "");
+    let mut count = |group, counter, value, meaning| add(items, group, counter, value, meaning);
+    count(
+        "first-packet",
+        "punts",
+        counters.punts,
+        "Destinations the mapping system was asked for.",
+    );
+    count(
+        "first-packet",
+        "punts-deferred",
+        counters.punts_deferred,
+        "Questions put off by a limit.",
+    );
+    count("first-packet", "held", counters.held, "Packets that had to wait for a mapping.");
+    count("first-packet", "released", counters.released, "Held packets that were forwarded.");
+    count("first-packet", "waiting", counters.waiting, "Packets that wait now.");
+    count("icmp", "sent", counters.icmp_sent, "ICMP errors sent to hosts.");
+    count("batch", "sends", counters.sends, "System calls that sent to the underlay.");
+    count("batch", "deliveries", counters.deliveries, "Packets written to overlay devices.");
+    for (reason, dropped) in counters.drops() {
+        count("dropped", reason.word(), dropped, reason.meaning());
+    }
+}
+
+/// What of it the kernel did by itself, and what it left to the portable plane, and why.
+fn fast_path(counters: &Fast, items: &mut Vec<Value>) {
+    let meaning = "Of these, forwarded in the kernel.";
+    volume(items, "fast-path", "encapsulated-", &counters.encapsulated, meaning);
+    volume(items, "fast-path", "decapsulated-", &counters.decapsulated, meaning);
+    let meaning = "Dropped, because forwarding failed half way.";
+    add(items, "fast-path", "failed", counters.failed, meaning);
+    for (reason, left) in counters.exceptions() {
+        add(items, "left", reason, left, "Left to the portable plane.");
     }
 }

@@ -2,9 +2,11 @@
 
 use serde_json::{Value, json};
 use weft_control::lisp::config::Config;
+use weft_data::tun::ByFamily;
 
 use super::super::Router;
 use super::{item, uplink_name};
+use crate::data_plane::DataPlane;
 use crate::host::plan::device_name;
 
 impl Router {
@@ -86,7 +88,7 @@ impl Router {
     }
 
     fn device_troubles(&self, troubles: &mut Vec<Value>) {
-        let Some(plane) = &self.plane else { return };
+        let Some(plane) = self.plane.as_ref().map(DataPlane::tun) else { return };
         for instance in &self.config.instances {
             let name = device_name(&self.config.data_plane.device, instance.id);
             let there = plane.devices().iter().any(|(id, _)| *id == instance.id);
@@ -114,16 +116,23 @@ impl Router {
 
     fn data_plane_state(&self) -> Value {
         let Some(plane) = &self.plane else { return json!({"driver": "none"}) };
-        let counters = plane.counters();
-        let volume = |v: weft_data::tun::ByFamily| json!({"packets": v.v4.packets + v.v6.packets, "bytes": v.v4.bytes + v.v6.bytes});
+        let counters = plane.tun().counters();
+        let (encapsulated, decapsulated) = plane.carried();
+        let volume = |v: ByFamily| json!({"packets": v.v4.packets + v.v6.packets, "bytes": v.v4.bytes + v.v6.bytes});
+        let attached = plane.attached(&self.config, &self.facts);
+        let devices = plane.tun().devices();
         json!({
-            "driver": "tun",
+            "driver": plane.driver(),
+            "configured": format!("{:?}", self.config.data_plane.driver).to_lowercase(),
+            "refused": plane.refused().map(|why| json!([{"driver": "ebpf", "reason": why}])),
+            "on-exit": if plane.keeps() { "keep" } else { "clean" },
+            "interfaces": attached,
             "encapsulation": self.config.lisp.encapsulation.to_string(),
-            "devices": plane.devices().iter().map(|(_, name)| name.clone()).collect::<Vec<_>>(),
-            "encapsulated": volume(counters.encapsulated),
-            "decapsulated": volume(counters.decapsulated),
+            "devices": devices.into_iter().map(|(_, name)| name).collect::<Vec<_>>(),
+            "encapsulated": volume(encapsulated),
+            "decapsulated": volume(decapsulated),
             "native": volume(counters.native),
-            "drops": counters.drops().map(|(_, count)| count).sum::<u64>(),
+            "drops": counters.drops().map(|(_, count)| count).sum::<u64>() + plane.lost(),
             "routes": self.fib.len(),
         })
     }

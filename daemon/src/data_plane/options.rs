@@ -1,4 +1,4 @@
-//! What the data plane is told: the configuration in its own terms.
+//! What both data planes are told: the configuration in their own terms.
 
 use std::net::IpAddr;
 
@@ -8,8 +8,8 @@ use weft_manage::config::{self, Config, FirstPacket, OnTooBig};
 use crate::host::facts::Facts;
 use crate::host::plan::router_address;
 
-/// The options of the portable data plane that follow from `config` and the addresses we have.
-pub(crate) fn options(config: &Config, facts: &Facts) -> tun::Options {
+/// The options that follow from `config` and the addresses we have.
+pub(super) fn options(config: &Config, facts: &Facts) -> tun::Options {
     let plane = &config.data_plane;
     let defaults = tun::Options::default();
     let packets_per_eid = match plane.first_packet {
