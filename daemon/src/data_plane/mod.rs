@@ -9,11 +9,12 @@
 
 mod options;
 mod ports;
+mod shared;
 
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
-use weft_data::ebpf::{Counters, Ebpf, Port};
+use weft_data::ebpf::{Counters, Ebpf, Port, SharedPort};
 use weft_data::tun::{ByFamily, Tun, Upcalls, Volume};
 use weft_fib::{Fib, Reader};
 use weft_manage::config::{Config, Driver, OnExit};
@@ -38,6 +39,8 @@ pub enum Error {
 pub(crate) struct DataPlane {
     tun: Tun,
     fast: Fast,
+    /// A data port that the kernel joins streams on.
+    shared: Option<SharedPort>,
     /// The kernel goes on forwarding when we stop.
     keeps: bool,
     /// Why the fast path does not take the packets of some interfaces.
@@ -81,8 +84,11 @@ impl DataPlane {
             .iter()
             .map(|i| (i.id, device_name(&config.data_plane.device, i.id)))
             .collect();
-        let tun = Tun::start(options, &devices, reader, upcalls)?;
-        Ok(Self { tun, fast, keeps, unserved: None, synced: None })
+        let shared = if matches!(fast, Fast::Runs(_)) { shared::take(config) } else { None };
+        let (tun, shared) = shared::start(options, shared, |options| {
+            Tun::start(options, &devices, reader.clone(), upcalls.clone())
+        })?;
+        Ok(Self { tun, fast, shared, keeps, unserved: None, synced: None })
     }
 
     /// The portable plane.
@@ -94,6 +100,10 @@ impl DataPlane {
     pub(crate) fn follow(&mut self, config: &Config, facts: &Facts) {
         let mut options = options::options(config, facts);
         options.persistent = self.keeps;
+        if let Some(shared) = &mut self.shared {
+            options.steered = Some(shared.port());
+            shared.watch(&shared::others(config, facts));
+        }
         if let Fast::Runs(fast) = &mut self.fast {
             options.udp_gro = false;
             fast.set_options(&options);
@@ -195,7 +205,14 @@ impl DataPlane {
         if let Fast::Runs(fast) = self.fast {
             fast.detach(self.keeps);
         }
-        if self.keeps { self.tun.detach() } else { self.tun.stop() }
+        if self.keeps {
+            if let Some(shared) = self.shared {
+                shared.leave();
+            }
+            self.tun.detach();
+        } else {
+            self.tun.stop();
+        }
     }
 }
 
@@ -248,6 +265,9 @@ fn pins(config: &Config) -> Option<PathBuf> {
 
 /// Ends what an earlier router left forwarding: nobody would tell it of changes any more.
 pub(crate) fn forget_pins(path: &Path) -> bool {
+    if let Err(error) = SharedPort::clear() {
+        tracing::warn!(%error, "a data port is not given free");
+    }
     match pins::remove(path) {
         Ok(found) => found,
         Err(error) => {

@@ -24,8 +24,12 @@ pub(super) struct Device {
 }
 
 impl Device {
-    /// Makes the device own `port`. One that an earlier process left is replaced.
+    /// Makes the device own `port`. One that an earlier process left there stays: packets that
+    /// are being joined would be lost with it.
     pub(super) fn create(port: u16) -> io::Result<Self> {
+        if find()?.is_some_and(|(_, device)| device.contains(&InfoVxlan::Port(port))) {
+            return Ok(Self { stays: false });
+        }
         remove()?;
         let mut message = named();
         message.header.flags = LinkFlags::Up;
@@ -62,26 +66,33 @@ impl Drop for Device {
 
 /// Removes the device, if there is one and it is what we make.
 pub(super) fn remove() -> io::Result<()> {
-    match request(RouteNetlinkMessage::GetLink(named()), 0) {
-        Ok(Some(RouteNetlinkMessage::NewLink(link))) if is_vxlan(&link) => {
-            let mut message = LinkMessage::default();
-            message.header.index = link.header.index;
-            match request(RouteNetlinkMessage::DelLink(message), 0) {
-                Err(error) if error.raw_os_error() == Some(libc::ENODEV) => Ok(()),
-                other => other.map(drop),
-            }
-        }
-        Ok(_) => Ok(()),
+    let Some((index, _)) = find()? else { return Ok(()) };
+    let mut message = LinkMessage::default();
+    message.header.index = index;
+    match request(RouteNetlinkMessage::DelLink(message), 0) {
         Err(error) if error.raw_os_error() == Some(libc::ENODEV) => Ok(()),
-        Err(error) => Err(error),
+        other => other.map(drop),
     }
 }
 
-fn is_vxlan(link: &LinkMessage) -> bool {
-    link.attributes.iter().any(|attribute| match attribute {
-        LinkAttribute::LinkInfo(info) => info.contains(&LinkInfo::Kind(InfoKind::Vxlan)),
-        _ => false,
-    })
+/// The kernel's number of the device and what it is like, if there is one. What only has its name
+/// is not it.
+fn find() -> io::Result<Option<(u32, Vec<InfoVxlan>)>> {
+    let link = match request(RouteNetlinkMessage::GetLink(named()), 0) {
+        Ok(Some(RouteNetlinkMessage::NewLink(link))) => link,
+        Ok(_) => return Ok(None),
+        Err(error) if error.raw_os_error() == Some(libc::ENODEV) => return Ok(None),
+        Err(error) => return Err(error),
+    };
+    let index = link.header.index;
+    let device = link.attributes.into_iter().find_map(|attribute| match attribute {
+        LinkAttribute::LinkInfo(info) => info.into_iter().find_map(|info| match info {
+            LinkInfo::Data(InfoData::Vxlan(device)) => Some(device),
+            _ => None,
+        }),
+        _ => None,
+    });
+    Ok(device.filter(|device| device.contains(&InfoVxlan::Gpe)).map(|device| (index, device)))
 }
 
 fn named() -> LinkMessage {

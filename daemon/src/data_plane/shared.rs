@@ -1,0 +1,97 @@
+//! The data port that the kernel joins streams on: those that come from a wire packet by packet
+//! reach the fast path in super-packets. LISP without the next-protocol bit cannot be joined; but
+//! what is sent to us is the choice of others, so the port is shared whatever we send ourselves.
+
+use std::collections::BTreeSet;
+
+use weft_data::ebpf::{OtherInterface, SharedPort};
+use weft_data::tun::{self, Options, Tun};
+use weft_manage::config::Config;
+
+use crate::host::facts::Facts;
+use crate::host::plan::device_name;
+
+/// Shares the port that we send to ourselves; `None` where that cannot be done.
+pub(super) fn take(config: &Config) -> Option<SharedPort> {
+    let port = config.lisp.encapsulation.port();
+    SharedPort::take(port)
+        .inspect(|_| tracing::debug!(port, "the kernel joins streams in LISP-GPE or VXLAN-GPE"))
+        .inspect_err(|error| {
+            tracing::info!(port, "streams from a wire are forwarded packet by packet: {error}");
+        })
+        .ok()
+}
+
+/// Starts the portable plane, with sockets that get what is left of the shared port; without
+/// sharing where it does not work out.
+pub(super) fn start(
+    options: Options,
+    shared: Option<SharedPort>,
+    start: impl Fn(Options) -> Result<Tun, tun::Error>,
+) -> Result<(Tun, Option<SharedPort>), tun::Error> {
+    if let Some(mut shared) = shared {
+        let steered = Options { steered: Some(shared.port()), ..options.clone() };
+        let tun = start(steered).map_err(|error| error.to_string());
+        let served = tun.and_then(|tun| match shared.serve(&tun) {
+            Ok(()) => Ok(tun),
+            Err(error) => Err(error.to_string()),
+        });
+        match served {
+            Ok(tun) => return Ok((tun, Some(shared))),
+            Err(error) => {
+                tracing::warn!("streams from a wire are forwarded packet by packet: {error}");
+            }
+        }
+    }
+    Ok((start(options)?, None))
+}
+
+/// The links that the fast path is not attached to and that packets may come from.
+pub(super) fn others(config: &Config, facts: &Facts) -> Vec<OtherInterface> {
+    let devices: BTreeSet<_> = config
+        .instances
+        .iter()
+        .map(|instance| device_name(&config.data_plane.device, instance.id))
+        .collect();
+    let links = facts.links.values();
+    links
+        .filter(|link| link.up && !link.ethernet && !devices.contains(&link.name))
+        .filter(|link| link.name != LOOPBACK)
+        .map(|link| OtherInterface { interface: link.index, ethernet: false })
+        .collect()
+}
+
+/// Always taken care of, and its packets do have an Ethernet header.
+const LOOPBACK: &str = "lo";
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::host::facts::Link;
+    use weft_manage::config::{UplinkNames, check_text};
+
+    #[test]
+    fn links_without_frames_are_watched_but_not_our_own() {
+        let text = "[itr]\nmap-resolvers = [\"192.0.2.1\"]\n";
+        let (config, report) = check_text("weft.toml", text, &mut UplinkNames::default());
+        let config = config.unwrap_or_else(|| panic!("{}", report.render(false)));
+        let ours = device_name(&config.data_plane.device, config.instances[0].id);
+        let link = |index, name: &str, up, ethernet| {
+            let name = name.to_owned();
+            (index, Link { index, name, up, ethernet, ..Link::default() })
+        };
+        let facts = Facts {
+            links: [
+                link(1, "lo", true, false),
+                link(2, "eth0", true, true),
+                link(3, "ppp0", true, false),
+                link(4, "ppp1", false, false),
+                link(5, &ours, true, false),
+            ]
+            .into(),
+            ..Facts::default()
+        };
+        let watched = others(&config, &facts);
+        assert_eq!(watched, [OtherInterface { interface: 3, ethernet: false }]);
+    }
+}
