@@ -18,6 +18,7 @@ mod pins;
 mod ports;
 mod probe;
 mod records;
+mod rehearsal;
 mod shared_port;
 mod slab;
 mod tables;
@@ -25,6 +26,8 @@ mod trie;
 
 pub use counters::Counters;
 pub use probe::Refusal;
+pub use records::{Capacities, Full};
+pub use rehearsal::Rehearsal;
 pub use shared_port::{OtherInterface, SharedPort, SharingError};
 
 use std::collections::BTreeSet;
@@ -45,7 +48,6 @@ use load::{Loaded, Storage};
 use pins::Pins;
 use ports::{Ports, Unserved};
 use probe::sentence;
-use records::Capacities;
 use tables::Tables;
 
 use crate::pipeline::{Dscp, MssClamp, SourceCheck, Ttl};

@@ -94,6 +94,7 @@ pub(super) fn publish(words: &[AtomicU64], value: u64) {
 }
 
 /// The first word of a record, 0 when there is no such record.
+#[cfg(test)]
 pub(super) fn first(words: &[AtomicU64]) -> u64 {
     words.first().map_or(0, |word| word.load(Relaxed))
 }
@@ -109,18 +110,22 @@ pub(super) fn take_counts(words: &[AtomicU64]) -> Option<[u64; 2]> {
 
 /// Two numbers in one word, in the order of a structure's fields.
 pub(super) fn join([first, second]: [u32; 2]) -> u64 {
-    let ([a, b, c, d], [e, f, g, h]) = (first.to_ne_bytes(), second.to_ne_bytes());
-    u64::from_ne_bytes([a, b, c, d, e, f, g, h])
+    let mut octets = [0; 8];
+    let (halves, _) = octets.as_chunks_mut();
+    halves[0] = first.to_ne_bytes();
+    halves[1] = second.to_ne_bytes();
+    u64::from_ne_bytes(octets)
 }
 
 /// The two numbers of a word.
 pub(super) fn split(word: u64) -> [u32; 2] {
-    let [a, b, c, d, e, f, g, h] = word.to_ne_bytes();
-    [u32::from_ne_bytes([a, b, c, d]), u32::from_ne_bytes([e, f, g, h])]
+    let octets = word.to_ne_bytes();
+    let (halves, _) = octets.as_chunks();
+    [u32::from_ne_bytes(halves[0]), u32::from_ne_bytes(halves[1])]
 }
 
 /// Tables in plain memory.
-pub struct Memory {
+pub(super) struct Memory {
     tables: [Box<[AtomicU64]>; 8],
     pairs: HashMap<PairKey, u32>,
     most_pairs: usize,
@@ -128,7 +133,7 @@ pub struct Memory {
 
 impl Memory {
     /// Zeroed tables of these sizes.
-    pub fn new(sizes: &Capacities) -> Self {
+    pub(super) fn new(sizes: &Capacities) -> Self {
         let tables = [
             (Table::Nodes, sizes.nodes),
             (Table::Leaves, sizes.leaves),

@@ -50,6 +50,11 @@ impl Slab {
         Some(first)
     }
 
+    /// The first record that was never given out, nor was any behind it.
+    pub(super) fn unused_from(&self) -> u32 {
+        self.fresh
+    }
+
     /// One record.
     pub(super) fn take_one(&mut self) -> Option<u32> {
         self.take(1)
@@ -130,6 +135,7 @@ const ENDLESS: u32 = 1 << 31;
 const GRACE: Duration = Duration::from_secs(1);
 
 #[cfg(test)]
+#[expect(clippy::disallowed_methods, reason = "time has to start somewhere")]
 mod tests {
     use super::*;
 

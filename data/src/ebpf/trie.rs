@@ -251,11 +251,15 @@ impl Trie {
 
     /// A new node with the first `depth` octets of `key` above it, and nothing below.
     fn node(&mut self, records: &impl Records, key: Key, depth: u32) -> Result<u32, Full> {
+        let unused_from = self.nodes.unused_from();
         let index = self.nodes.take_one().ok_or(Full)?;
         let Key(path) = key.first(depth);
         let [high, low] = halves(path);
         let head = [high, low, join([depth, 0])];
-        fill(records.words(Table::Nodes, index), head.into_iter().chain(std::iter::repeat(0)));
+        // What was never used is still zero.
+        let rest = if index < unused_from { usize::MAX } else { 0 };
+        let zeros = std::iter::repeat_n(0, rest);
+        fill(records.words(Table::Nodes, index), head.into_iter().chain(zeros));
         Ok(index)
     }
 }
@@ -398,8 +402,9 @@ impl Key {
 
 /// The high and the low half.
 fn halves(number: u128) -> [u64; 2] {
-    let [a, b, c, d, e, f, g, h, rest @ ..] = number.to_be_bytes();
-    [u64::from_be_bytes([a, b, c, d, e, f, g, h]), u64::from_be_bytes(rest)]
+    let octets = number.to_be_bytes();
+    let (halves, _) = octets.as_chunks();
+    [u64::from_be_bytes(halves[0]), u64::from_be_bytes(halves[1])]
 }
 
 impl Slot {
@@ -497,4 +502,5 @@ const DEPTH_AND_LEAF: usize = std::mem::offset_of!(layout::Node, depth) / 8;
 const SLOTS: usize = std::mem::offset_of!(layout::Node, next) / 8;
 
 #[cfg(test)]
+#[expect(clippy::disallowed_methods, reason = "time has to start somewhere")]
 mod tests;

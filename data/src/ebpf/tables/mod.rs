@@ -98,6 +98,16 @@ impl<R: Records> Tables<R> {
         self.routes.roots(instance)
     }
 
+    /// Where the program reads.
+    pub(super) fn records(&self) -> &R {
+        &self.records
+    }
+
+    /// Nodes in use.
+    pub(super) fn nodes(&self) -> u32 {
+        self.routes.nodes()
+    }
+
     /// Adds what went between locators to the counters of the FIB. Looks at every pair.
     pub(super) fn sync_traffic(&mut self) {
         self.pairs.sync(&self.records);
@@ -207,4 +217,5 @@ impl<R: Records> Tables<R> {
 const RETIREMENT: Duration = Duration::from_secs(5);
 
 #[cfg(test)]
+#[expect(clippy::disallowed_methods, reason = "time has to start somewhere")]
 mod tests;

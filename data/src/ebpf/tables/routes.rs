@@ -165,7 +165,6 @@ impl Routes {
     }
 
     /// Nodes in use.
-    #[cfg(test)]
     pub(super) fn nodes(&self) -> u32 {
         self.trie.nodes()
     }

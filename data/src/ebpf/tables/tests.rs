@@ -138,7 +138,7 @@ impl Router {
     fn is_empty(&self) -> bool {
         let used: Vec<_> = self.tables.slabs().map(|(_, slab)| slab.used()).into();
         // One leaf belongs to the tries.
-        used == [1, 0, 0, 0, 0, 0] && self.tables.routes.nodes() == 0
+        used == [1, 0, 0, 0, 0, 0] && self.tables.nodes() == 0
     }
 }
 

@@ -1,5 +1,5 @@
 use std::net::{Ipv4Addr, Ipv6Addr};
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::AtomicBool;
 use std::thread;
 
 use proptest::collection::vec;
@@ -75,7 +75,9 @@ fn some_v4() -> impl Strategy<Value = IpAddr> {
 fn some_v6() -> impl Strategy<Value = IpAddr> {
     vec((0..16usize, some_octet()), 0..4).prop_map(|octets| {
         let mut address = Ipv6Addr::new(0x2001, 0xdb8, 0, 0, 0, 0, 0, 0).octets();
-        octets.into_iter().for_each(|(at, octet)| address[at] = octet);
+        for (at, octet) in octets {
+            address[at] = octet;
+        }
         Ipv6Addr::from(address).into()
     })
 }
@@ -97,12 +99,12 @@ fn some_prefix(address: impl Strategy<Value = IpAddr>) -> impl Strategy<Value = 
 
 /// Sets and clears prefixes, comparing every answer near each change and near all at the end.
 fn follow(changes: &[(bool, Prefix)], others: &[IpAddr]) -> Result<(), TestCaseError> {
-    let mut both = Both::new(1 << 12);
+    let mut both = Both::new(1 << 11);
     for &(set, prefix) in changes {
         if set {
-            both.set(prefix)
+            both.set(prefix);
         } else {
-            both.clear(prefix)
+            both.clear(prefix);
         }
         both.agree(prefix.address())?;
         both.agree(prefix.last())?;
@@ -111,7 +113,7 @@ fn follow(changes: &[(bool, Prefix)], others: &[IpAddr]) -> Result<(), TestCaseE
     for address in edges.chain(others.iter().copied()) {
         both.agree(address)?;
     }
-    let mut afresh = Both::new(1 << 12);
+    let mut afresh = Both::new(1 << 11);
     both.truth.iter().for_each(|(prefix, _)| afresh.set(prefix));
     prop_assert_eq!(both.trie.nodes(), afresh.trie.nodes(), "removal leaves nothing behind");
     let eids = both.truth.iter().map(|(prefix, _)| EidPrefix::new(InstanceId::DEFAULT, prefix));
@@ -137,7 +139,7 @@ fn some_changes(
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(400))]
+    #![proptest_config(ProptestConfig::with_cases(128))]
 
     #[test]
     fn ipv4_is_answered_as_by_the_fib(
@@ -213,19 +215,19 @@ fn a_reader_gets_the_answer_of_before_or_after() {
     thread::scope(|scope| {
         scope.spawn(|| {
             let mut last = [0; 64];
-            while !stop.load(Ordering::Relaxed) {
+            while !stop.load(Relaxed) {
                 for ((prefix, leaf, host), last) in toggled.iter().zip(&mut last) {
                     let now = lookup(&memory, root, prefix.address());
                     let steady = lookup(&memory, root, (*host).into());
                     let right = (now == 2 || now == *leaf) && steady == leaf + 100;
-                    stop.fetch_or(!right, Ordering::Relaxed);
+                    stop.fetch_or(!right, Relaxed);
                     assert!(right, "{now} for {prefix}, {steady} for its neighbour");
-                    changes.fetch_add(u64::from(*last != now), Ordering::Relaxed);
+                    changes.fetch_add(u64::from(*last != now), Relaxed);
                     *last = now;
                 }
             }
         });
-        let enough = || changes.load(Ordering::Relaxed) > 2000;
+        let enough = || changes.load(Relaxed) > 2000;
         for _ in 0..100_000 {
             for (prefix, leaf, _) in &toggled {
                 trie.insert(&memory, root, *prefix, *leaf).unwrap();
@@ -234,12 +236,12 @@ fn a_reader_gets_the_answer_of_before_or_after() {
                 trie.remove(&memory, Instant::now(), root, *prefix, *leaf, 0);
             }
             trie.wake(Instant::now());
-            if enough() || stop.load(Ordering::Relaxed) {
+            if enough() || stop.load(Relaxed) {
                 break;
             }
             thread::yield_now();
         }
-        stop.store(true, Ordering::Relaxed);
+        stop.store(true, Relaxed);
         assert!(enough(), "the reader hardly saw anything change");
     });
 }
