@@ -6,10 +6,11 @@ mod lab;
 
 use std::time::Duration;
 
-use lab::fast::{ports, refused};
-use lab::{A, B, HOST_B, Lab};
+use lab::fast::{index, ports, refused};
+use lab::{A, B, HOST_A, HOST_B, Lab};
+use weft_data::ebpf::Port;
 use weft_data::tun::{MssClamp, Options};
-use weft_fib::{Encapsulation, Route};
+use weft_fib::{Encapsulation, GroupId, Route};
 
 const ENCAPSULATIONS: [Encapsulation; 3] =
     [Encapsulation::Lisp, Encapsulation::LispGpe, Encapsulation::VxlanGpe];
@@ -70,6 +71,12 @@ fn a_program_and_a_portable_plane_understand_each_other() {
                     let what = format!("{encapsulation} to {address}, program at {fast}");
                     assert!(lab.transfer(address, 4 << 20), "{what}");
                     assert_eq!(lab.echo(address, 500, 1200), 500, "{what}");
+                }
+                for address in HOST_A {
+                    let what = format!("{encapsulation} back to {address}, program at {fast}");
+                    assert!(lab.transfer_back(address, 4 << 20), "{what}");
+                    // One buffer with many datagrams: the portable plane's, or the host's.
+                    assert!(lab.burst_back(address, 40_000), "{what}");
                 }
                 let counters = planes[fast].fast();
                 assert!(counters.encapsulated.v4.packets > 500, "{counters:?}");
@@ -160,7 +167,7 @@ fn routes_that_change_take_packets_off_the_program() {
     assert_eq!(a.fast().encapsulated.v4.packets, before);
     a.set("10.2.0.2/32", Route::Encapsulate(weft_fib::GroupId(1)));
     lab.ping(HOST_B[0]);
-    assert!(a.fast().encapsulated.v4.packets > before);
+    assert!(a.fast().encapsulated.v4.packets > before, "{:?}", a.fast());
 }
 
 #[test]
@@ -241,4 +248,38 @@ fn programs_of_others_see_what_is_not_ours() {
     assert!(a.fast().encapsulated.v4.packets > 0);
     let (said, answered) = lab.run("ha", "ping -n -c 1 -W 1 10.1.0.1");
     assert!(!answered, "the filter of somebody else drops it: {said}");
+}
+
+#[test]
+fn packets_out_of_one_tunnel_go_into_another() {
+    if refused() {
+        return;
+    }
+    let lab = Lab::new(1400);
+    let [mut a, mut b] = lab.fast_planes(Encapsulation::Lisp, false);
+    let mut c = lab.third_site();
+    c.set("10.3.0.0/24", Route::Local);
+    c.group(GroupId(1), "192.0.2.2");
+    c.set("10.1.0.0/24", Route::Encapsulate(GroupId(1)));
+    a.set("10.3.0.0/24", Route::Encapsulate(GroupId(1)));
+    lab.ip("xa", "route add 10.3.0.0/24 dev weft0");
+    // B is a re-encapsulating tunnel router between them.
+    let any = Options { decapsulate_any: true, udp_gro: false, ..Options::default() };
+    b.tun.set_options(any.clone());
+    b.uplink("192.0.2.2", 0);
+    b.group(GroupId(3), "203.0.113.2");
+    b.set("10.3.0.0/24", Route::Encapsulate(GroupId(3)));
+    lab.ip("xb", "route add 10.3.0.0/24 dev weft0");
+    let ebpf = b.ebpf.as_mut().unwrap();
+    ebpf.set_options(&any);
+    lab.within("xb", || {
+        let [h0, u0] = ports(false);
+        let u1 = Port { interface: index("u1"), ..u0 };
+        ebpf.set_ports(&[h0, u0, u1]).unwrap();
+    });
+    lab.ping("10.3.0.1");
+    assert!(lab.transfer_between(["ha", "xc"], "10.3.0.1", 4 << 20));
+    assert!(lab.transfer_between(["xc", "ha"], HOST_A[0], 4 << 20));
+    assert!(b.tun.counters().encapsulated.v4.bytes > 8 << 20, "{:?}", b.tun.counters());
+    assert_eq!(b.fast().failed, 0);
 }

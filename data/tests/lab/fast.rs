@@ -2,13 +2,15 @@
 
 use std::net::{IpAddr, SocketAddr, UdpSocket};
 use std::path::Path;
+use std::sync::mpsc::channel;
+use std::sync::{Arc, Mutex};
 use std::thread;
 use std::time::{Duration, Instant};
 
 use nix::net::if_::if_nametoindex;
 use weft_data::ebpf::{Counters, Ebpf, Instance, Port};
-use weft_data::tun::Options;
-use weft_fib::Encapsulation;
+use weft_data::tun::{Options, Tun};
+use weft_fib::{Encapsulation, Fib};
 use weft_packet::addr::InstanceId;
 
 use super::{A, B, DEVICE, Lab, NODES, Plane, RLOCS, impossible};
@@ -79,6 +81,32 @@ impl Lab {
             ebpf.set_ports(&ports(false)).unwrap();
             ebpf
         })
+    }
+
+    /// Adds a third xTR, `xc`, whose uplink is at xTR B and which is its own host, 10.3.0.1. Its
+    /// portable plane sends what is for site A to xTR B.
+    pub(crate) fn third_site(&self) -> Plane {
+        super::ip(&format!("netns add {}", self.name("xc")));
+        self.ip("xc", "link set lo up");
+        self.link(("xb", "u1"), ("xc", "u0"), 1500);
+        self.ip("xb", "addr add 203.0.113.1/24 dev u1");
+        self.ip("xc", "addr add 203.0.113.2/24 dev u0");
+        self.ip("xc", "addr add 10.3.0.1/32 dev lo");
+        self.ip("xc", "route add default via 203.0.113.1");
+        let plane = self.within("xc", || {
+            let (fib, reader) = Fib::new();
+            let (sender, upcalls) = channel();
+            let sender = Mutex::new(sender);
+            let take = Arc::new(move |upcall| sender.lock().unwrap().send(upcall).is_ok());
+            let instances = [(InstanceId::DEFAULT, DEVICE.to_owned())];
+            let tun = Tun::start(Options::default(), &instances, reader, take).unwrap();
+            let mut plane = Plane { tun, ebpf: None, fib, upcalls };
+            plane.uplink("203.0.113.2", 0);
+            plane
+        });
+        self.ip("xc", &format!("link set {DEVICE} up mtu 1400"));
+        self.ip("xc", &format!("route add 10.1.0.0/24 dev {DEVICE} src 10.3.0.1"));
+        plane
     }
 
     /// Sends datagrams of `length` octets from host A to an address of host B, which sends them

@@ -205,7 +205,13 @@ impl Lab {
         })
     }
 
-    fn transfer_between(&self, [from, to]: [&str; 2], address: &str, length: usize) -> bool {
+    /// As [`Self::transfer`], between any nodes.
+    pub(crate) fn transfer_between(
+        &self,
+        [from, to]: [&str; 2],
+        address: &str,
+        length: usize,
+    ) -> bool {
         let ip: IpAddr = address.parse().unwrap();
         let listener = self.within(to, || TcpListener::bind(SocketAddr::new(ip, 0)).unwrap());
         let listening = listener.local_addr().unwrap();
@@ -257,8 +263,8 @@ impl Lab {
 
 impl Drop for Lab {
     fn drop(&mut self) {
-        for node in ["ha", "xa", "xb", "hb"] {
-            let _ = Command::new("ip").args(["netns", "del", &self.name(node)]).status();
+        for node in ["ha", "xa", "xb", "hb", "xc"] {
+            let _ = Command::new("ip").args(["netns", "del", &self.name(node)]).output();
         }
     }
 }
@@ -270,6 +276,21 @@ impl Plane {
         let paths = vec![Path { rloc, priority: 1, weight: 100, encapsulation }];
         self.fib.apply(Change::SetGroup { id: GroupId(1), paths });
         self.route(other, Route::Encapsulate(GroupId(1)));
+    }
+
+    /// Makes an address the only uplink; an interface of 0 leaves the way to the kernel.
+    pub(crate) fn uplink(&mut self, rloc: &str, interface: u32) {
+        let (id, rloc) = (UplinkId(1), rloc.parse().unwrap());
+        let uplink = Uplink { id, rloc, interface, mtu: 1500, priority: 1, weight: 100, up: true };
+        self.fib.apply(Change::SetUplinks(vec![uplink]));
+    }
+
+    /// Makes a path group of one locator.
+    pub(crate) fn group(&mut self, id: GroupId, rloc: &str) {
+        let rloc = rloc.parse().unwrap();
+        let encapsulation = Encapsulation::Lisp;
+        let paths = vec![Path { rloc, priority: 1, weight: 100, encapsulation }];
+        self.fib.apply(Change::SetGroup { id, paths });
     }
 
     /// Sets what happens to packets to any prefix.
