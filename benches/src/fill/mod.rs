@@ -110,7 +110,7 @@ impl Planes {
         fib.apply(Change::SetUplinks(vec![Uplink {
             id: UplinkId(1),
             rloc: words.local,
-            interface: 0,
+            interface: interface(&words.uplink)?,
             mtu: 1500,
             priority: 1,
             weight: 100,

@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use serde_json::Value;
 
-use super::network::{Network, Routers};
+use super::network::{FILLED_DEVICE, Network, Routers};
 use crate::bench::Tools;
 use crate::janitor::Janitor;
 use crate::run::{Result, output, run};
@@ -46,9 +46,6 @@ const SITES: [Site; 2] = [
 
 /// Where `chain.sh` mounts a BPF file system, in which forwarding outlives a router.
 const PINS: &str = "bpf";
-
-/// The device that takes what the fast path leaves alone.
-const FILLED_DEVICE: &str = "filled0";
 
 /// A network that is up; dropping it removes it.
 pub(super) struct Chain {

@@ -2,6 +2,7 @@
 //! prefixes, and while the router is restarted.
 
 mod chain;
+mod check;
 mod network;
 mod quantity;
 mod restart;
@@ -11,11 +12,10 @@ mod scale;
 pub(super) use restart::measure as restart;
 pub(super) use scale::measure as scale;
 
-use self::chain::Chain;
 use self::network::{FORWARDING, PLAIN, VXLAN, WIRE};
 use self::quantity::{DESTINATIONS, Test};
 use self::rounds::{Samples, bring_up};
-use super::{Effort, Measured, Tools, note};
+use super::{Effort, Measured, Tools};
 use crate::run::Result;
 
 /// All kinds of routers, inside one machine: super-packets cross the underlay. Compared with plain
@@ -37,24 +37,8 @@ pub(super) fn wire(tools: &Tools, effort: Effort) -> Result<Measured> {
     let tests = [Test::Tcp(1), Test::Tcp(4), Test::Flood(1), Test::Ping];
     let samples = Samples::take(&chains, &tests, effort, &mut missing);
     for chain in &chains {
-        check_wire(chain)?;
+        check::wire(chain).map_err(|error| format!("{}: {error}", chain.network.title))?;
     }
     let Measured { figures, .. } = samples.figures(&WIRE, &VXLAN, "wire_");
     Ok(Measured { figures, missing })
 }
-
-/// A wire carries nothing larger than its MTU; what its sender counted shows whether it was one.
-fn check_wire(chain: &Chain) -> Result {
-    let octets = chain.count("x1", "u0", "tx_bytes")?;
-    let packets = chain.count("x1", "u0", "tx_packets")?;
-    let frame = octets / packets.max(1.0);
-    if frame > LARGEST_FRAME {
-        let title = chain.network.title;
-        return Err(format!("{title}: frames of {frame:.0} octets on average crossed the wire"));
-    }
-    note(&format!("{}: frames of {frame:.0} octets on average", chain.network.title));
-    Ok(())
-}
-
-/// An MTU of 1500 octets and the Ethernet header.
-const LARGEST_FRAME: f64 = 1514.0;

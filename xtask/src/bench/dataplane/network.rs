@@ -51,11 +51,23 @@ impl Network {
         !matches!(self.routers, Routers::Kernel(_))
     }
 
+    /// The device through which packets go to the portable plane, where few should.
+    pub(super) fn fast_device(&self) -> Option<&'static str> {
+        match self.routers {
+            Routers::Weft { driver: "ebpf", .. } => Some("lispTun0"),
+            Routers::Filled { .. } => Some(FILLED_DEVICE),
+            Routers::Kernel(_) | Routers::Weft { .. } => None,
+        }
+    }
+
     /// The beginning of its namespaces' names.
     pub(super) fn prefix(&self) -> String {
         format!("weft-bench-{}{}", self.name, if self.wire { "-wire" } else { "" })
     }
 }
+
+/// The device of a filled table.
+pub(super) const FILLED_DEVICE: &str = "filled0";
 
 pub(super) const PLAIN: Network = Network::kernel("plain", "plain");
 pub(super) const VXLAN: Network = Network::kernel("vxlan", "vxlan");

@@ -139,7 +139,11 @@ fn tcp(chain: &Chain, streams: u8, effort: Effort) -> Result<f64> {
     client.args(["--time", seconds, "--omit", "1", "--parallel", &streams]);
     let answer = json(&output(&mut client)?)?;
     let bits = answer.pointer("/end/sum_received/bits_per_second").and_then(Value::as_f64);
-    bits.map(|bits| bits / 1e9).ok_or_else(|| format!("iperf3 gives no rate: {answer}"))
+    match bits {
+        Some(bits) if bits > 0.0 => Ok(bits / 1e9),
+        Some(_) => Err("nothing arrived by TCP".into()),
+        None => Err(format!("iperf3 gives no rate: {answer}")),
+    }
 }
 
 /// What a flood told.

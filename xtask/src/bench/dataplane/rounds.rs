@@ -5,6 +5,7 @@
 use std::collections::BTreeMap;
 
 use super::chain::Chain;
+use super::check;
 use super::network::Network;
 use super::quantity::{Quantity, Test};
 use crate::bench::figure::{Figure, median, number};
@@ -56,6 +57,11 @@ impl Samples {
                 }
                 let latest = samples.latest(chains, test.first());
                 note(&format!("round {} of {}: {latest}", round + 1, effort.rounds));
+            }
+        }
+        for chain in chains {
+            if let Err(error) = check::carried(chain) {
+                missing.push(format!("{} as it should be: {error}", chain.network.title));
             }
         }
         samples
