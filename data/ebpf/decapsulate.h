@@ -177,6 +177,9 @@ INLINE int decapsulate(struct __sk_buff *skb, const struct arrival *arrival, u32
     /* Segments of a sending socket, not of an inner packet: only the kernel takes them apart. */
     if (unlikely(packet.length + sizeof(*header) != arrival->payload))
         return except(skb->gso_size ? EXCEPTION_BATCH : EXCEPTION_INNER);
+    /* The kernel does not forget that this was in a tunnel, and UDP it would cut accordingly. */
+    if (unlikely(skb->gso_size && packet.protocol == UDP))
+        return except(EXCEPTION_BATCH);
     if (unlikely(!arrival->consistent
                  || packet.length + arrival->size > skb->len - sizeof(struct ethernet)))
         return except(EXCEPTION_INNER);

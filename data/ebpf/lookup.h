@@ -19,7 +19,7 @@ INLINE bool is_below(const struct node *node, u32 depth, u64 hi, u64 lo)
 }
 
 /* The leaf of the longest prefix that contains an address of `width` octets; 0 = none does. */
-static __attribute__((noinline)) u32 longest_match(u32 index, u64 hi, u64 lo, u32 width)
+GLOBAL u32 longest_match(u32 index, u64 hi, u64 lo, u32 width)
 {
     u32 best = 0, depth, entry;
 

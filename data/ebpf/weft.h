@@ -156,7 +156,7 @@ enum exception {
     EXCEPTION_ROOM = 8,         /* the kernel refuses to move the headers */
     EXCEPTION_DATA_HEADER = 9,  /* not a data header we fully understand */
     EXCEPTION_INSTANCE = 10,    /* not an instance of ours */
-    EXCEPTION_BATCH = 11,       /* many datagrams in one buffer */
+    EXCEPTION_BATCH = 11,       /* many datagrams in one buffer, of LISP or of inner UDP */
     EXCEPTION_INNER = 12,       /* not a plain inner packet, or lengths disagree */
     EXCEPTION_DESTINATION = 13, /* the inner destination is not an EID of ours */
     EXCEPTION_SOURCE_CHECK = 14,
