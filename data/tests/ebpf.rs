@@ -160,14 +160,16 @@ fn routes_that_change_take_packets_off_the_program() {
     let lab = Lab::new(1400);
     let [mut a, _b] = lab.fast_planes(Encapsulation::Lisp, false);
     lab.ping(HOST_B[0]);
-    let before = a.fast().encapsulated.v4.packets;
     a.route(B, Route::Drop(weft_fib::DropReason::PolicyDenied));
-    let (said, _) = lab.run("ha", "ping -n -c 1 -W 5 10.2.0.2");
-    assert!(said.contains("Packet filtered"), "{said}");
+    // The program may remember the answer for a host for a moment.
+    let refused = || lab.run("ha", "ping -n -c 1 -W 5 10.2.0.2").0.contains("Packet filtered");
+    assert!((0..20).any(|_| refused()));
+    let before = a.fast().encapsulated.v4.packets;
+    assert!(refused());
     assert_eq!(a.fast().encapsulated.v4.packets, before);
-    a.set("10.2.0.2/32", Route::Encapsulate(weft_fib::GroupId(1)));
-    lab.ping(HOST_B[0]);
-    assert!(a.fast().encapsulated.v4.packets > before, "{:?}", a.fast());
+    a.set("10.2.0.2/32", Route::Encapsulate(GroupId(1)));
+    let flies = || !lab.ping(HOST_B[0]).is_empty() && a.fast().encapsulated.v4.packets > before;
+    assert!((0..20).any(|_| flies()));
 }
 
 #[test]

@@ -48,7 +48,7 @@ impl Hook {
         program: &mut SchedClassifier,
         interface: u32,
     ) -> Result<SchedClassifierLink, ProgramError> {
-        let name = if_indextoname(interface).map_err(|error| io::Error::from(error))?;
+        let name = if_indextoname(interface).map_err(io::Error::from)?;
         let name = name.to_str().map_err(io::Error::other)?;
         let options = match self {
             Self::Tcx => TcAttachOptions::TcxOrder(LinkOrder::last()),

@@ -43,7 +43,7 @@ impl<T: Pod> Mapped<T> {
 
     /// Maps the whole array.
     pub(super) fn of(map: &MapData) -> io::Result<Self> {
-        const { assert!(size_of::<T>() % 8 == 0, "the kernel pads records to eight octets") };
+        const { assert!(size_of::<T>().is_multiple_of(8), "the kernel pads records to eight octets") };
         let shape = map.info().map_err(io::Error::other)?;
         if shape.value_size() as usize != size_of::<T>() {
             return Err(io::Error::other("records of another size"));

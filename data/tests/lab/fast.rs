@@ -77,7 +77,7 @@ impl Lab {
             ebpf.set_locals(&RLOCS[site].map(|rloc| rloc.parse().unwrap()));
             plane.fib.watch();
             plane.fib.take_updates();
-            ebpf.apply(Instant::now(), plane.fib.snapshot_updates());
+            ebpf.apply(now(), plane.fib.snapshot_updates());
             ebpf.set_ports(&ports(false)).unwrap();
             ebpf
         })
@@ -133,7 +133,7 @@ impl Lab {
                 for datagram in &batch {
                     client.send(datagram).unwrap();
                 }
-                let mut octets = [0; 1 << 16];
+                let mut octets = vec![0; 1 << 16];
                 for _ in &batch {
                     let Ok(got) = client.recv(&mut octets) else { break };
                     returned += usize::from(batch.iter().any(|sent| sent == &octets[..got]));
@@ -147,9 +147,14 @@ impl Lab {
     }
 }
 
+#[expect(clippy::disallowed_methods, reason = "the lab is whom the clock is asked by")]
+fn now() -> Instant {
+    Instant::now()
+}
+
 /// Sends back what comes, until it is nothing.
 fn reflect(server: &UdpSocket) {
-    let mut octets = [0; 1 << 16];
+    let mut octets = vec![0; 1 << 16];
     while let Ok((length @ 1.., from)) = server.recv_from(&mut octets) {
         server.send_to(&octets[..length], from).unwrap();
     }
@@ -160,7 +165,7 @@ impl Plane {
     pub(crate) fn publish(&mut self) {
         self.fib.publish();
         if let Some(ebpf) = &mut self.ebpf {
-            ebpf.apply(Instant::now(), self.fib.take_updates());
+            ebpf.apply(now(), self.fib.take_updates());
         }
     }
 
