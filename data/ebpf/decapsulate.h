@@ -19,7 +19,7 @@ enum data_flag {
 
 /* The outer headers of a packet that came to a data port. */
 struct arrival {
-    struct pair_key locators;
+    u64 locators[4]; /* a pair_key */
     u32 payload; /* octets behind the UDP header */
     u32 size;    /* octets of IP, UDP and data header */
     u16 port;
@@ -43,8 +43,8 @@ INLINE bool read_arrival(struct arrival *arrival, void *start, void *end, bool v
         udp = (void *)(ip + 1);
         if ((void *)(udp + 1) > end || ip->next != UDP)
             return false;
-        map_address(arrival->locators.local, ip->destination, true);
-        map_address(arrival->locators.remote, ip->source, true);
+        map_address(arrival->locators, ip->destination, true);
+        map_address(arrival->locators + 2, ip->source, true);
         length = swap16(ip->length);
         arrival->size = sizeof(struct outer6);
         arrival->fragment = false;
@@ -57,8 +57,8 @@ INLINE bool read_arrival(struct arrival *arrival, void *start, void *end, bool v
         if ((void *)(udp + 1) > end || ip->protocol != UDP || ip->version_ihl != 0x45
             || ip->fragment & swap16(IPV4_OFFSET))
             return false;
-        map_address(arrival->locators.local, &ip->destination, false);
-        map_address(arrival->locators.remote, &ip->source, false);
+        map_address(arrival->locators, &ip->destination, false);
+        map_address(arrival->locators + 2, &ip->source, false);
         length = swap16(ip->length) - sizeof(*ip);
         arrival->size = sizeof(struct outer4);
         arrival->fragment = ip->fragment & swap16(IPV4_MF_AND_OFFSET);
@@ -94,17 +94,19 @@ INLINE long read_data_header(const struct data_header *header, u16 port, u32 *ne
     return instance == CONTROL_INSTANCE ? -1 : (long)instance;
 }
 
-INLINE void count_decapsulated(const struct packet *packet, u32 segments, u32 pair)
+/* As count_encapsulated. */
+INLINE void count_decapsulated(const struct packet *packet, u64 segments, u32 pair, long sign)
 {
     struct traffic *traffic_of_pair = pair ? RECORD(traffic, pair) : 0;
     struct totals *count = RECORD(totals, 0);
     bool v6 = packet->v6;
 
+    segments *= sign;
     if (traffic_of_pair)
         __sync_fetch_and_add(&traffic_of_pair->received, segments);
     if (count) {
         count->decapsulated_packets[v6] += segments;
-        count->decapsulated_bytes[v6] += packet->length;
+        count->decapsulated_bytes[v6] += sign * packet->length;
     }
 }
 
@@ -118,10 +120,13 @@ INLINE int unwrap(struct __sk_buff *skb, const struct packet *packet, const stru
     struct ethernet *ethernet;
     void *start, *end;
 
+    count_decapsulated(packet, count, pair, 1);
     if (packet->v6 != arrival->v6)
         how |= packet->v6 ? BPF_F_ADJ_ROOM_DECAP_L3_IPV6 : BPF_F_ADJ_ROOM_DECAP_L3_IPV4;
-    if (bpf_skb_adjust_room(skb, -(int)arrival->size, BPF_ADJ_ROOM_MAC, how))
+    if (bpf_skb_adjust_room(skb, -(int)arrival->size, BPF_ADJ_ROOM_MAC, how)) {
+        count_decapsulated(packet, count, pair, -1);
         return except(EXCEPTION_ROOM);
+    }
     ethernet = (void *)(long)skb->data;
     end = (void *)(long)skb->data_end;
     start = ethernet + 1;
@@ -136,7 +141,6 @@ INLINE int unwrap(struct __sk_buff *skb, const struct packet *packet, const stru
         ethernet->protocol = swap16(ETH_P_IP);
         rewrite_ipv4(start, packet, class, ttl);
     }
-    count_decapsulated(packet, count, pair);
     return leave(way, fresh, ethernet);
 }
 
@@ -144,12 +148,11 @@ INLINE int unwrap(struct __sk_buff *skb, const struct packet *packet, const stru
 INLINE int decapsulate(struct __sk_buff *skb, const struct arrival *arrival, u32 pair)
 {
     struct config *options = RECORD(config, 0);
-    struct instance *instance;
     struct data_header *header;
     struct packet packet;
     struct host *host;
     void *inner, *transport, *end;
-    u32 next, id, *index;
+    u32 next;
     long named;
     int ecn;
     u8 class;
@@ -184,11 +187,6 @@ INLINE int decapsulate(struct __sk_buff *skb, const struct arrival *arrival, u32
                  || packet.length + arrival->size > skb->len - sizeof(struct ethernet)))
         return except(EXCEPTION_INNER);
 
-    id = named;
-    index = bpf_map_lookup_elem(&instance_of, &id);
-    instance = index ? RECORD(instances, *index) : 0;
-    if (unlikely(!instance || !(instance->flags & INSTANCE_USED)))
-        return except(EXCEPTION_INSTANCE);
     if (unlikely(packet.fragment))
         return except(EXCEPTION_FRAGMENT);
     if (unlikely(packet.extended))
@@ -203,8 +201,10 @@ INLINE int decapsulate(struct __sk_buff *skb, const struct arrival *arrival, u32
         return except(EXCEPTION_ECN);
     if (unlikely(!is_unicast(&packet)))
         return except(EXCEPTION_DESTINATION);
-    host = host_of(skb, instance, &packet, &fresh);
-    if (unlikely(!host || !(host->local || options->flags & CONFIG_DECAP_ANY)))
+    host = host_of(skb, named, &packet, &fresh);
+    if (unlikely(!host))
+        return except(EXCEPTION_INSTANCE);
+    if (unlikely(!(host->local || options->flags & CONFIG_DECAP_ANY)))
         return except(EXCEPTION_DESTINATION);
     if (unlikely(!host->way.ifindex))
         return except(EXCEPTION_ROUTE);

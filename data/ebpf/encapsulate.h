@@ -87,9 +87,13 @@ INLINE u64 write_outer6(struct outer6 *headers, const struct entry *entry, const
     return sum;
 }
 
-INLINE void count_encapsulated(const struct entry *entry, const struct hop *hop)
+/*
+ * Counts the packet, or takes it back with `sign` -1. This comes before the packet is moved: an
+ * atomic addition waits until all that was written before it has reached the cache.
+ */
+INLINE void count_encapsulated(const struct entry *entry, const struct hop *hop, long sign)
 {
-    u32 segments = entry->segments, length = entry->packet->length;
+    u64 segments = sign * entry->segments, length = sign * entry->packet->length;
     struct traffic *pair = RECORD(traffic, hop->pair);
     struct usage *used = RECORD(usage, entry->leaf);
     struct totals *count = RECORD(totals, 0);
@@ -119,11 +123,14 @@ INLINE int wrap(struct __sk_buff *skb, const struct entry *entry, const struct h
     void *start, *end;
     u64 sum = 0;
 
+    count_encapsulated(entry, hop, 1);
     /* A super-packet keeps the size of its segments; each gets the outer headers when it is cut. */
     if (bpf_skb_adjust_room(skb, size, BPF_ADJ_ROOM_MAC,
                             family | BPF_F_ADJ_ROOM_ENCAP_L4_UDP | BPF_F_ADJ_ROOM_FIXED_GSO
-                                | BPF_F_ADJ_ROOM_NO_CSUM_RESET))
+                                | BPF_F_ADJ_ROOM_NO_CSUM_RESET)) {
+        count_encapsulated(entry, hop, -1);
         return except(EXCEPTION_ROOM);
+    }
     ethernet = (void *)(long)skb->data;
     end = (void *)(long)skb->data_end;
     start = ethernet + 1;
@@ -148,7 +155,6 @@ INLINE int wrap(struct __sk_buff *skb, const struct entry *entry, const struct h
     else
         rewrite_ipv4(start, entry->packet, entry->packet->class, entry->ttl);
     follow_sum(skb, sum);
-    count_encapsulated(entry, hop);
     return leave(way, fresh, ethernet);
 }
 

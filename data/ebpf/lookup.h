@@ -69,9 +69,9 @@ INLINE u32 place(u64 question)
 }
 
 /* Writes an address as it stands in the keys of `pairs` and `locals`. */
-INLINE void map_address(u8 *octets, const u32 *address, bool v6)
+INLINE void map_address(void *octets, const u32 *address, bool v6)
 {
-    u32 *words = (u32 *)octets;
+    u32 *words = octets;
 
     words[0] = v6 ? address[0] : 0;
     words[1] = v6 ? address[1] : 0;

@@ -54,7 +54,7 @@ struct next_hop {
 /* The same for a host behind us. */
 struct host {
     struct key address;
-    u32 instance;
+    u32 id;     /* of the instance */
     bool local; /* the tables say that it is behind us */
     u8 pad[3];
     struct next_hop way;
@@ -67,6 +67,15 @@ struct verdict {
     struct key destination;
     u32 instance;
     u32 leaf; /* 0 = not for a tunnel */
+};
+
+/* What is known of the locators a packet came from and to. */
+struct tunnel {
+    u64 asked; /* when; 0 = never */
+    u64 locators[4]; /* a pair_key */
+    u32 pair;
+    bool ours;
+    u8 pad[3];
 };
 
 #define CACHED 4096
@@ -89,6 +98,7 @@ CPU_ARRAY(totals, struct totals, 1);
 CPU_ARRAY(next_hops, struct next_hop, 1024); /* as many as hops */
 CPU_ARRAY(hosts, struct host, CACHED);
 CPU_ARRAY(verdicts, struct verdict, CACHED);
+CPU_ARRAY(tunnels, struct tunnel, CACHED);
 
 /* A record of an array map; NULL beyond its end. */
 #define RECORD(map, index)                         \

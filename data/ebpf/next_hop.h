@@ -78,15 +78,18 @@ INLINE struct next_hop *way_of_hop(struct __sk_buff *skb, u32 index, const struc
 }
 
 /*
- * The host a decapsulated packet is for, and the way to it: as if it came in by the TUN device.
+ * The host a decapsulated packet is for, and the way to it: as if it came in by the TUN device of
+ * the instance of this number. NULL if there is no such instance.
  */
-INLINE struct host *host_of(struct __sk_buff *skb, const struct instance *instance,
-                            const struct packet *packet, bool *fresh)
+INLINE struct host *host_of(struct __sk_buff *skb, u32 id, const struct packet *packet,
+                            bool *fresh)
 {
     struct key address = packet->destination;
-    struct host *host = RECORD(hosts, place(address.hi ^ address.lo ^ instance->id));
+    struct host *host = RECORD(hosts, place(address.hi ^ address.lo ^ id));
     u64 now = bpf_ktime_get_coarse_ns();
+    struct instance *instance;
     struct next_hop *way;
+    u32 *index;
     bool known;
 
     if (!host)
@@ -94,20 +97,22 @@ INLINE struct host *host_of(struct __sk_buff *skb, const struct instance *instan
     way = &host->way;
     *fresh = false;
     known = host->address.hi == address.hi && host->address.lo == address.lo
-        && host->instance == instance->id;
+        && host->id == id;
     if (unlikely(!known || !is_recent(way->asked, now))) {
-        struct bpf_fib_lookup lookup = {
-            .family = packet->v6 ? AF_INET6 : AF_INET,
-            .ifindex = instance->device,
-        };
+        struct bpf_fib_lookup lookup = { .family = packet->v6 ? AF_INET6 : AF_INET };
 
+        index = bpf_map_lookup_elem(&instance_of, &id);
+        instance = index ? RECORD(instances, *index) : 0;
+        if (!instance || !(instance->flags & INSTANCE_USED))
+            return 0;
         if (!known) {
             host->address = address;
-            host->instance = instance->id;
+            host->id = id;
             way->asked = way->silent = 0;
         }
         write_key(lookup.src, packet->source, packet->v6);
         write_key(lookup.dst, address, packet->v6);
+        lookup.ifindex = instance->device;
         host->local = is_local(instance, address, packet->v6);
         ask(skb, &lookup, 0, way, now);
         *fresh = true;

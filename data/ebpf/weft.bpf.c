@@ -11,10 +11,26 @@
 /* Whether the packet came to one of our addresses, and in `pair` who counts it (0 = nobody). */
 INLINE bool is_ours(const struct arrival *arrival, u32 *pair)
 {
-    u32 *known = bpf_map_lookup_elem(&pairs, &arrival->locators);
+    const u64 *locators = arrival->locators;
+    u64 mixed = locators[0] ^ locators[1] ^ locators[2] ^ (locators[3] << 31 | locators[3] >> 33);
+    struct tunnel *kept = RECORD(tunnels, place(mixed));
+    u64 now = bpf_ktime_get_coarse_ns();
 
-    *pair = known ? *known : 0;
-    return known || bpf_map_lookup_elem(&locals, arrival->locators.local);
+    if (!kept)
+        return false;
+    if (unlikely(!is_recent(kept->asked, now) || kept->locators[1] != locators[1]
+                 || kept->locators[3] != locators[3] || kept->locators[0] != locators[0]
+                 || kept->locators[2] != locators[2])) {
+        u32 *known = bpf_map_lookup_elem(&pairs, locators);
+
+        kept->asked = now;
+        for (int i = 0; i < 4; i++)
+            kept->locators[i] = locators[i];
+        kept->pair = known ? *known : 0;
+        kept->ours = known || bpf_map_lookup_elem(&locals, locators);
+    }
+    *pair = kept->pair;
+    return kept->ours;
 }
 
 /* Whether this is a packet to us with more outer headers than are read here. */
