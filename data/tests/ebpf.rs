@@ -7,10 +7,11 @@ mod lab;
 use std::time::Duration;
 
 use lab::fast::{index, ports, refused};
-use lab::{A, B, HOST_A, HOST_B, Lab};
-use weft_data::ebpf::Port;
+use lab::{A, B, HOST_A, HOST_B, Lab, Plane};
+use weft_data::ebpf::{Instance, Port};
 use weft_data::tun::{MssClamp, Options};
-use weft_fib::{Encapsulation, GroupId, Route};
+use weft_fib::{Change, Encapsulation, GroupId, Route, Source};
+use weft_packet::addr::{EidPrefix, InstanceId};
 
 const ENCAPSULATIONS: [Encapsulation; 3] =
     [Encapsulation::Lisp, Encapsulation::LispGpe, Encapsulation::VxlanGpe];
@@ -284,4 +285,87 @@ fn packets_out_of_one_tunnel_go_into_another() {
     assert!(lab.transfer_between(["xc", "ha"], HOST_A[0], 4 << 20));
     assert!(b.tun.counters().encapsulated.v4.bytes > 8 << 20, "{:?}", b.tun.counters());
     assert_eq!(b.fast().failed, 0);
+}
+
+#[test]
+fn each_instance_has_tables_of_its_own() {
+    if refused() {
+        return;
+    }
+    let lab = Lab::new(1400);
+    let seven = InstanceId::new(7).unwrap();
+    let planes = lab.fast_planes(Encapsulation::VxlanGpe, false);
+    let planes =
+        planes.into_iter().zip(["xa", "xb"]).enumerate().map(|(site, (mut plane, node))| {
+            // Instance 0 knows nobody, and everything is in instance 7.
+            for (of, local) in [(site, true), (1 - site, false)] {
+                for eid in [format!("10.{}.0.0/24", of + 1), format!("fd00:{}::/64", of + 1)] {
+                    let eid = |instance| EidPrefix::new(instance, eid.parse().unwrap());
+                    let route = if local { Route::Local } else { Route::Encapsulate(GroupId(1)) };
+                    let source = if local { Source::Local } else { Source::Static };
+                    let default = eid(InstanceId::DEFAULT);
+                    plane.fib.apply(Change::ClearRoute { eid: default, source });
+                    plane.fib.apply(Change::SetRoute { eid: eid(seven), source, route });
+                    let family = if eid(seven).prefix.address().is_ipv6() { "-6" } else { "-4" };
+                    if !local {
+                        lab.ip(node, &format!("{family} route del {} dev weft0", default.prefix));
+                    }
+                }
+            }
+            plane.publish();
+            lab.within(node, || plane.tun.add_instance(seven, "weft7").unwrap());
+            lab.ip(node, "link set weft7 up mtu 9000");
+            lab.ip(node, &format!("route add 10.{}.0.0/24 dev weft7", 2 - site));
+            lab.ip(node, &format!("-6 route add fd00:{}::/64 dev weft7", 2 - site));
+            let ebpf = plane.ebpf.as_mut().unwrap();
+            lab.within(node, || {
+                let default = InstanceId::DEFAULT;
+                ebpf.set_instances(
+                    &[(default, "weft0"), (seven, "weft7")].map(|(id, device)| Instance {
+                        id,
+                        device: index(device),
+                        any_source: false,
+                    }),
+                );
+                ebpf.set_ports(&ports(false).map(|port| Port { instance: Some(seven), ..port }))
+                    .unwrap();
+            });
+            plane
+        });
+    let planes: Vec<_> = planes.collect();
+    for address in HOST_B {
+        assert!(lab.ping(address).contains("ttl=62"));
+        assert!(lab.transfer(address, 4 << 20));
+    }
+    for plane in &planes {
+        let counters = plane.fast();
+        assert!(counters.encapsulated.v4.packets > 10, "{counters:?}");
+        assert!(counters.decapsulated.v6.packets > 10, "{counters:?}");
+        assert_eq!(counters.left("instance"), 0);
+    }
+}
+
+#[test]
+fn sources_that_are_no_eids_of_ours_are_a_matter_of_choice() {
+    if refused() {
+        return;
+    }
+    let lab = Lab::new(1400);
+    let [mut a, _b] = lab.fast_planes(Encapsulation::Lisp, false);
+    lab.ip("ha", "addr add 10.9.0.2/32 dev e0");
+    // There is no way back.
+    let ping = || lab.run("ha", "ping -n -c 1 -W 1 -I 10.9.0.2 10.2.0.2");
+    let by =
+        |a: &Plane| (a.tun.counters().encapsulated.v4.packets, a.fast().encapsulated.v4.packets);
+    ping();
+    let (slow, fast) = by(&a);
+    assert_eq!((slow, fast), (1, 0), "the portable plane asks the kernel's rules");
+    lab.within("xa", || {
+        let (id, device) = (InstanceId::DEFAULT, index("weft0"));
+        a.ebpf.as_mut().unwrap().set_instances(&[Instance { id, device, any_source: true }]);
+    });
+    assert!((0..20).any(|_| {
+        ping();
+        by(&a).1 > 0
+    }));
 }
