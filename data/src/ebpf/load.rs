@@ -60,6 +60,7 @@ impl Loaded {
             ("next_hops", sizes.hops),
             ("traffic", sizes.pairs),
             ("pairs", sizes.pairs),
+            ("locals", MOST_LOCALS),
         ] {
             loader.map_max_entries(map, records);
         }
@@ -216,3 +217,6 @@ fn absent_is_fine(result: Result<(), MapError>) -> Result<(), MapError> {
         other => other,
     }
 }
+
+/// How many addresses of ours there may be.
+const MOST_LOCALS: u32 = 4096;

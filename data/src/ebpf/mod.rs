@@ -361,15 +361,15 @@ fn list(unserved: &[(u32, String)]) -> String {
 const LEAST: Capacities =
     Capacities { nodes: 2, leaves: 2, groups: 2, ways: 2, slots: 2, hops: 2, pairs: 2 };
 
-/// The tables to begin with: some 6 MB.
+/// The tables to begin with: some 5 MB. Hops have a record for each processor besides.
 const FIRST: Capacities = Capacities {
     nodes: 1 << 12,
     leaves: 1 << 14,
-    groups: 1 << 12,
-    ways: 1 << 12,
+    groups: 1 << 11,
+    ways: 1 << 11,
     slots: 1 << 8,
-    hops: 1 << 12,
-    pairs: 1 << 12,
+    hops: 1 << 10,
+    pairs: 1 << 10,
 };
 
 /// When larger tables are tried again.
