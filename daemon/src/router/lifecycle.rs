@@ -20,7 +20,7 @@ use crate::host::netlink::Netlink;
 use crate::host::uplinks;
 use crate::journal::Journal;
 use crate::store::{self, Store};
-use crate::{api, data_plane};
+use crate::{api, data_plane, too_big};
 
 /// Punts and the like that may wait for the control plane.
 const UPCALLS: usize = 4096;
@@ -144,8 +144,12 @@ fn start_plane(
         data_plane::forget_pins(&config.data_plane.pin_path);
         return Ok(None);
     }
-    let upcall = Arc::new(move |upcall| upcalls.try_send(upcall).is_ok());
-    Ok(Some(DataPlane::start(config, fib, reader, upcall)?))
+    let upcall = move |upcall| upcalls.try_send(upcall).is_ok();
+    let plane = DataPlane::start(config, fib, reader, Arc::new(upcall.clone()))?;
+    if plane.driver() == "ebpf" {
+        too_big::watch(upcall).map_err(system("listen for ICMP errors"))?;
+    }
+    Ok(Some(plane))
 }
 
 fn seed() -> Result<[u8; 32], Error> {

@@ -225,8 +225,19 @@ impl Router {
                 let punt = weft_control::engine::Punt { instance, source, destination };
                 self.engine.punt(now, punt, &mut self.actions);
             }
-            Upcall::PathMtu { rloc, mtu } => self.path_mtu_learned(now, rloc, mtu),
+            Upcall::PathMtu { rloc, mtu } if self.sends_to(rloc) => {
+                self.path_mtu_learned(now, rloc, mtu);
+            }
+            Upcall::PathMtu { rloc, mtu } => {
+                tracing::debug!(%rloc, mtu, "path MTU of a locator that is not in use");
+            }
         }
+    }
+
+    /// True when packets were encapsulated to that locator.
+    fn sends_to(&mut self, rloc: IpAddr) -> bool {
+        self.plane.iter_mut().for_each(DataPlane::sync_traffic);
+        self.fib.traffic().iter().any(|pair| pair.rloc == rloc && pair.sent > 0)
     }
 
     fn tick(&mut self) {
