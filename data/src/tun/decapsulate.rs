@@ -12,20 +12,12 @@ use super::device::Queue;
 use super::offload::{PartialChecksum, missing};
 use super::options::Options;
 use super::socket::{Datagram, MESSAGES};
+use super::welcome::Welcome;
 use super::worker::Worker;
 use crate::pipeline::{self, MssClamp, data_header};
 
 /// Why a packet was not accepted, and the instance it named.
 type Refusal = (DropReason, InstanceId);
-
-/// What a packet passed; others with the same addresses behind the same outer header pass too.
-#[derive(Clone, Copy)]
-struct Welcome {
-    /// Instance, inner source and inner destination.
-    key: (InstanceId, IpAddr, IpAddr),
-    device: usize,
-    takes_udp: bool,
-}
 
 impl Worker {
     /// Receives a batch from a socket and delivers it.
@@ -112,43 +104,69 @@ impl Worker {
         welcome: &mut Option<Welcome>,
     ) -> Result<u64, Refusal> {
         let octets = &self.inbox.octets[range.clone()];
-        let said =
-            data_header::read(port, octets).map_err(|reason| (reason, InstanceId::DEFAULT))?;
-        let refuse = |reason| (reason, said.instance);
-        let mut header = read_inner(&octets[data_header::LENGTH..], said.ipv6).map_err(refuse)?;
-        let key = (said.instance, header.source, header.destination);
-        let passed = match *welcome {
-            Some(passed) if passed.key == key && header.ttl > 0 => passed,
-            _ => self.check(tables, said.instance, &header, datagram.remote).map_err(refuse)?,
+        let known = welcome.as_ref().and_then(|known| Some((known, known.recognise(octets)?)));
+        let (passed, length) = if let Some(recognised) = known {
+            recognised
+        } else {
+            let passed = self.check(tables, port, datagram.remote, octets, welcome.as_ref())?;
+            let passed = welcome.insert(passed);
+            (&*passed, passed.header.length)
         };
-        *welcome = Some(passed);
+        let Welcome { instance, mut header, device, takes_udp, .. } = *passed;
+        header.length = length;
+        let refuse = |reason| (reason, instance);
         let start = range.start + data_header::LENGTH;
         let range = start..start + header.length;
         let packet = &mut self.inbox.octets[range.clone()];
         let dscp_back = self.options.dscp_back;
         pipeline::leave(packet, &mut header, datagram.outer, dscp_back).map_err(refuse)?;
-        let largest = || largest(tables, &self.options, said.instance, packet, &header);
+        let largest = || largest(tables, &self.options, instance, packet, &header);
         let lacks = missing(packet, &header, cut, largest);
-        let Welcome { device, takes_udp, .. } = passed;
         if cut.is_some() && (lacks.segmentation.is_none() || !takes_udp) {
             return Err(refuse(DropReason::Malformed));
         }
         let clamp = self.options.mss_clamp;
-        if let Some(limit) = mss_limit(tables, clamp, said.instance, packet, &header) {
+        if let Some(limit) = mss_limit(tables, clamp, instance, packet, &header) {
             clamp_mss(packet, &header, limit, lacks.checksum);
         }
         self.coalescer.add(&self.inbox.octets, range, &header, lacks, device, takes_udp);
         Ok(lacks.packets(header.length))
     }
 
-    /// May a packet with this inner header come out of the tunnel, and to which device?
+    /// May a packet, here with its data header, come out of the tunnel, and to which device?
     fn check(
+        &self,
+        tables: &Tables,
+        port: u16,
+        remote: IpAddr,
+        octets: &[u8],
+        before: Option<&Welcome>,
+    ) -> Result<Welcome, Refusal> {
+        let said =
+            data_header::read(port, octets).map_err(|reason| (reason, InstanceId::DEFAULT))?;
+        let refuse = |reason| (reason, said.instance);
+        let header = read_inner(&octets[data_header::LENGTH..], said.ipv6).map_err(refuse)?;
+        let (device, takes_udp) = match before {
+            Some(before)
+                if before.admits(said.instance, header.source, header.destination)
+                    && header.ttl > 0 =>
+            {
+                (before.device, before.takes_udp)
+            }
+            _ => self.find_device(tables, said.instance, &header, remote).map_err(refuse)?,
+        };
+        Ok(Welcome::new(said.instance, header, octets, device, takes_udp))
+    }
+
+    /// The device for packets with these inner addresses from this locator, and whether it takes
+    /// UDP super-packets.
+    fn find_device(
         &self,
         tables: &Tables,
         instance: InstanceId,
         header: &Header,
         remote: IpAddr,
-    ) -> Result<Welcome, DropReason> {
+    ) -> Result<(usize, bool), DropReason> {
         let (Some(device), true) = (self.devices.of(instance), tables.serves(instance)) else {
             return Err(DropReason::UnknownInstance);
         };
@@ -162,9 +180,7 @@ impl Worker {
         if !self.options.source_check.accepts(matches) {
             return Err(DropReason::SourceRejected);
         }
-        let takes_udp = self.devices.queue(device).is_some_and(Queue::takes_udp);
-        let key = (instance, header.source, header.destination);
-        Ok(Welcome { key, device, takes_udp })
+        Ok((device, self.devices.queue(device).is_some_and(Queue::takes_udp)))
     }
 
     /// Writes what was accepted to the devices.

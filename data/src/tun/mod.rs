@@ -23,6 +23,7 @@ mod pace;
 mod samples;
 mod socket;
 mod upcall;
+mod welcome;
 mod worker;
 
 pub use crate::pipeline::{Dscp, MssClamp, SourceCheck, Ttl};
