@@ -133,12 +133,15 @@ impl Routes {
         }
     }
 
-    /// All entries. `encapsulate` gives the route of a record of a group.
+    /// All entries, in order: neighbours share nodes, which are then still in the processor's
+    /// cache. `encapsulate` gives the route of a record of a group.
     pub(super) fn snapshot(
         &self,
         encapsulate: impl Fn(u32) -> Route,
     ) -> impl Iterator<Item = Update> {
-        self.numbers.iter().filter_map(move |(&eid, &leaf)| {
+        let mut entries: Vec<_> = self.numbers.iter().map(|(&eid, &leaf)| (eid, leaf)).collect();
+        entries.sort_unstable();
+        entries.into_iter().filter_map(move |(eid, leaf)| {
             let entry = self.entries.get(leaf as usize)?.as_ref()?;
             let route = match entry.target {
                 Target::Local => Route::Local,
