@@ -129,14 +129,15 @@ fn machine_time() -> Duration {
     busy(&stat)
 }
 
-/// The time of `/proc/stat` that is neither idle nor another guest's.
+/// The time of `/proc/stat` that is neither idle nor another guest's; nor is it that of work that
+/// is only done when there is no other.
 fn busy(stat: &str) -> Duration {
     let columns = stat.lines().next().unwrap_or_default().split_whitespace().skip(1);
     // hundredths of seconds, on whatever machine
     let ticks: Vec<u64> = columns.filter_map(|column| column.parse().ok()).collect();
     match ticks.as_slice() {
-        [user, nice, system, _idle, _waiting, interrupts, softirqs, ..] => {
-            Duration::from_millis(10 * (user + nice + system + interrupts + softirqs))
+        [user, _nice, system, _idle, _waiting, interrupts, softirqs, ..] => {
+            Duration::from_millis(10 * (user + system + interrupts + softirqs))
         }
         _ => Duration::ZERO,
     }
@@ -155,7 +156,7 @@ mod tests {
     #[test]
     fn idle_and_stolen_time_is_spent_by_nobody() {
         let stat = "cpu  100 20 300 9999 8888 4 50 7777 0 0\ncpu0 1 2 3 4 5 6 7 8 0 0\n";
-        assert_eq!(busy(stat), Duration::from_millis(4740));
+        assert_eq!(busy(stat), Duration::from_millis(4540));
         assert_eq!(busy(""), Duration::ZERO);
     }
 

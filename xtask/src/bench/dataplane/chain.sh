@@ -33,16 +33,8 @@ for n in h1 h2; do
     ip netns exec "$name-$n" sh -c 'echo 1 >/proc/sys/net/ipv4/tcp_no_metrics_save'
 done
 
-# What h1 receives is processed where h1 sends, on CPU 0, as a network card's queues do for a flow.
-# Otherwise acknowledgements let the other CPU send too, packets of a flow overtake one another,
-# and TCP takes that for loss.
-steer() {
-    ip netns exec "$name-h1" sh -c 'echo 1 >/sys/class/net/e0/queues/rx-0/rps_cpus'
-}
-
 if [ "$routers" = direct ]; then
     ip link add e0 netns "$name-h1" mtu 1400 type veth peer name e0 netns "$name-h2" mtu 1400
-    steer
     ip -n "$name-h1" addr add 10.1.0.2/24 dev e0
     ip -n "$name-h2" addr add 10.1.0.1/24 dev e0
     ip -n "$name-h1" link set e0 up
@@ -62,7 +54,6 @@ if [ "$wire" = wire ]; then
     done
 fi
 
-steer
 ip -n "$name-h1" addr add 10.1.0.2/24 dev e0
 ip -n "$name-x1" addr add 10.1.0.1/24 dev h0
 ip -n "$name-x1" addr add 192.0.2.1/30 dev u0
