@@ -6,14 +6,6 @@
 #include "encapsulate.h"
 #include "steer.h"
 
-enum data_flag {
-    DATA_NONCE = 0x80,
-    DATA_VERSIONS = 0x10,
-    DATA_INSTANCE = 0x08,
-    DATA_NEXT = 0x04,
-    DATA_KEY_ID = 0x03,
-};
-
 /* Instance of messages about the tunnels themselves. */
 #define CONTROL_INSTANCE 0xffffff
 
@@ -25,7 +17,7 @@ struct arrival {
     u16 port;
     bool v6;
     bool fragment;
-    bool consistent; /* the lengths of IP and UDP agree */
+    bool consistent; /* the lengths of IP and UDP agree, and an IPv4 header is intact */
     u8 ttl;
     u8 class;
 };
@@ -50,6 +42,7 @@ INLINE bool read_arrival(struct arrival *arrival, void *start, void *end, bool v
         arrival->fragment = false;
         arrival->ttl = ip->hop_limit;
         arrival->class = swap32(ip->word) >> 20;
+        arrival->consistent = true;
     } else {
         struct ipv4 *ip = start;
 
@@ -64,10 +57,11 @@ INLINE bool read_arrival(struct arrival *arrival, void *start, void *end, bool v
         arrival->fragment = ip->fragment & swap16(IPV4_MF_AND_OFFSET);
         arrival->ttl = ip->ttl;
         arrival->class = ip->class;
+        arrival->consistent = is_intact(ip);
     }
     arrival->port = swap16(udp->destination);
     arrival->payload = swap16(udp->length) - sizeof(*udp);
-    arrival->consistent = swap16(udp->length) == length;
+    arrival->consistent &= swap16(udp->length) == length;
     return arrival->port == DATA_PORT || arrival->port == VXLAN_GPE_PORT;
 }
 

@@ -49,6 +49,8 @@ INLINE u64 write_tunnel(struct tunnel_headers *headers, const struct entry *entr
     words[0] = swap16(0xc000 | (entry->hash & 0x3fff)) | (u32)swap16(hop->port) << 16;
     words[1] = swap16(entry->packet->length + sizeof(*headers));
     words[2] = hop->header0 | next << 24;
+    if (!entry->instance && hop->encapsulation != ENCAPSULATION_VXLAN_GPE)
+        words[2] &= ~DATA_INSTANCE; /* as if there were no instances (RFC 9300 section 5.1) */
     words[3] = swap32(entry->instance << 8);
     return (u64)words[0] + words[1] + words[2] + words[3];
 }

@@ -85,7 +85,33 @@ INLINE void write_key(u32 *address, struct key key, bool v6)
     }
 }
 
-/* Reads the header at `start`. False if there is none, or it is not of the version given. */
+/* In the first octet of a data header. */
+enum data_flag {
+    DATA_NONCE = 0x80,
+    DATA_VERSIONS = 0x10,
+    DATA_INSTANCE = 0x08,
+    DATA_NEXT = 0x04,
+    DATA_KEY_ID = 0x03,
+};
+
+/* The 16 bits of the Internet checksum; a sum of words in the order they stand in the packet. */
+INLINE u16 fold(u64 sum)
+{
+    sum = (sum & 0xffffffff) + (sum >> 32);
+    sum = (sum & 0xffff) + (sum >> 16);
+    sum = (sum & 0xffff) + (sum >> 16);
+    return (sum & 0xffff) + (sum >> 16);
+}
+
+/* Whether an IPv4 header without options holds its right checksum (RFC 1812 section 5.2.2). */
+INLINE bool is_intact(const struct ipv4 *ip)
+{
+    const u32 *words = (const u32 *)ip;
+
+    return fold((u64)words[0] + words[1] + words[2] + words[3] + words[4]) == 0xffff;
+}
+
+/* Reads the header at `start`. False if there is none, or no intact one of the version given. */
 INLINE bool read_packet(struct packet *packet, void *start, void *end, bool v6)
 {
     packet->v6 = v6;
@@ -124,7 +150,8 @@ INLINE bool read_packet(struct packet *packet, void *start, void *end, bool v6)
         packet->class = ip->class;
         packet->fragment = ip->fragment & swap16(IPV4_MF_AND_OFFSET);
         packet->extended = ip->version_ihl != 0x45;
-        return ip->version_ihl >> 4 == 4 && packet->length >= sizeof(*ip);
+        return ip->version_ihl >> 4 == 4 && packet->length >= sizeof(*ip)
+            && (packet->extended || is_intact(ip));
     }
 }
 

@@ -11,15 +11,6 @@
 #define ECN_ECT_0 2
 #define ECN_NOT_ECT 0
 
-/* The 16 bits of the Internet checksum; a sum of words in the order they stand in the packet. */
-INLINE u16 fold(u64 sum)
-{
-    sum = (sum & 0xffffffff) + (sum >> 32);
-    sum = (sum & 0xffff) + (sum >> 16);
-    sum = (sum & 0xffff) + (sum >> 16);
-    return (sum & 0xffff) + (sum >> 16);
-}
-
 /* Some interfaces hand up the sum of what they received. It must follow what we change. */
 INLINE void follow_sum(struct __sk_buff *skb, u64 sum)
 {

@@ -186,6 +186,9 @@ fn outer_v4(dice: &mut Dice, source: u8, payload: usize) -> Vec<u8> {
         vec![0x45, dice.octet(), length[0], length[1], 0, 0, fragment, 0, ttl, 17, 0, 0];
     packet.extend([192, 0, 2, source, 192, 0, 2, 2]);
     set_ipv4(&mut packet);
+    if dice.once_in(30) {
+        packet[10] ^= 0x55;
+    }
     packet
 }
 
