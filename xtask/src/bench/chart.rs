@@ -42,10 +42,11 @@ const GAP: f64 = 3.0;
 
 const STYLE: &str = "\
 text{font:12px system-ui,-apple-system,'Segoe UI',Helvetica,Arial,sans-serif;fill:#1f2328}\
-.title{font-size:16px;font-weight:600}.small{font-size:11px;fill:#59636e}.value{font-size:10.5px}\
+.title{font-size:16px;font-weight:600}.small{font-size:11px;fill:#59636e}.value{font-size:10.5px;paint-order:stroke;stroke:#fff;stroke-width:3px}\
 .grid{stroke:#d1d9e0}.plain{stroke:#1f2328;stroke-width:1.5}\
 .vxlan{fill:#8c96a3}.gpe{fill:#bdc5cf}.ebpf{fill:#0f766e}.tun{fill:#5eb8ac}\
 @media(prefers-color-scheme:dark){text{fill:#e6edf3}.small{fill:#9198a1}.grid{stroke:#333a42}\
+.value{stroke:#0d1117}\
 .plain{stroke:#e6edf3}.vxlan{fill:#7d8793}.gpe{fill:#505a66}.ebpf{fill:#2dd4bf}.tun{fill:#17786e}}";
 
 /// Draws the ratios; `None` when there are none. `caption` says what they were measured on.
@@ -60,10 +61,11 @@ pub(super) fn draw(figures: &[Figure], caption: &str) -> Option<String> {
     if panels.is_empty() {
         return None;
     }
-    // a grid of quarters, and air for the figure above the highest bar
-    let top = (highest * 4.0 + 0.4).ceil() / 4.0;
+    // lines that are not too close, and air for the figure above the highest bar
+    let step = if highest < 2.0 { 0.25 } else { (highest / 8.0).ceil() };
+    let top = (highest / step + 0.4).ceil() * step;
     let mut out = head(caption);
-    grid(&mut out, top);
+    grid(&mut out, top, step);
     let width = (WIDTH - LEFT - 12.0) / panels.len() as f64;
     for (number, (title, bars)) in panels.iter().enumerate() {
         let middle = LEFT + width * (number as f64 + 0.5);
@@ -116,8 +118,8 @@ fn head(caption: &str) -> String {
     out
 }
 
-/// Lines at every quarter, the one of plain forwarding stronger.
-fn grid(out: &mut String, top: f64) {
+/// Lines at every step, the one of plain forwarding stronger.
+fn grid(out: &mut String, top: f64, step: f64) {
     let mut ratio = 0.0;
     while ratio <= top + 1e-9 {
         let y = height_of(ratio, top);
@@ -128,7 +130,7 @@ fn grid(out: &mut String, top: f64) {
             "<line class=\"{class}\" x1=\"{LEFT}\" y1=\"{y:.1}\" x2=\"{right}\" y2=\"{y:.1}\"/>"
         );
         text(out, LEFT - 8.0, y + 4.0, "small", "end", &format!("{ratio}"));
-        ratio += 0.25;
+        ratio += step;
     }
 }
 
