@@ -51,10 +51,10 @@ pub(crate) fn cleanup(machine: &Machine, pin_path: Option<&Path>, global: &Globa
         let items = removed.iter().map(|what| json!(what)).collect();
         return out(&json_line(&answer("cleanup", items, json!(null)))?);
     }
-    match removed.as_slice() {
-        [] => out("nothing was left\n"),
-        removed => out(&removed.iter().map(|what| format!("removed {what}\n")).collect::<String>()),
+    if removed.is_empty() {
+        return out("nothing was left\n");
     }
+    removed.iter().try_for_each(|what| out(&format!("removed {what}\n")))
 }
 
 fn line(finding: &Finding) -> String {

@@ -68,8 +68,8 @@ impl DataPlane {
     pub(crate) fn start(
         config: &Config,
         fib: &mut Fib,
-        reader: Reader,
-        upcalls: Upcalls,
+        reader: &Reader,
+        upcalls: &Upcalls,
     ) -> Result<Self, Error> {
         let (fast, keeps) = start_fast(config)?;
         if matches!(fast, Fast::Runs(_)) {

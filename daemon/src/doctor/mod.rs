@@ -67,14 +67,13 @@ impl Finding {
 /// a router runs here already.
 pub async fn doctor(config: Option<&Path>, running: bool) -> Result<Vec<Finding>, Error> {
     let mut findings = Vec::new();
-    let config = match config {
-        Some(path) => load(path, &mut UplinkNames::default())
-            .map_err(|report| Error::Config(report.to_string()))?,
-        None => {
-            let text = "there is no configuration; only the machine is looked at";
-            findings.push(Finding::doubtful("configuration", text, "weft doctor --config FILE"));
-            nothing()?
-        }
+    let config = if let Some(path) = config {
+        load(path, &mut UplinkNames::default())
+            .map_err(|report| Error::Config(report.to_string()))?
+    } else {
+        let text = "there is no configuration; only the machine is looked at";
+        findings.push(Finding::doubtful("configuration", text, "weft doctor --config FILE"));
+        nothing()?
     };
     let system = |source| Error::System { what: "read links and addresses", source };
     let netlink = Netlink::connect(Arc::new(Notify::new())).map_err(system)?;
@@ -88,7 +87,9 @@ pub async fn doctor(config: Option<&Path>, running: bool) -> Result<Vec<Finding>
         findings.push(machine::tun());
         findings.extend(network::settings(&config, &facts));
     }
-    findings.extend(network::ports(carries, running));
+    // What a stopped router keeps has the data port.
+    let kept = facts.link(SHARED_PORT_DEVICE).is_some();
+    findings.extend(network::ports(carries && !kept, running));
     let local = uplinks(&config.uplinks, &facts);
     findings.extend(network::uplinks(&config, &local, &facts));
     findings.extend(network::offloads(&local, &facts));
@@ -100,3 +101,6 @@ fn nothing() -> Result<Config, Error> {
     let (config, report) = check_text("nothing", "", &mut UplinkNames::default());
     config.ok_or_else(|| Error::Config(report.to_string()))
 }
+
+/// Owns the data port while the fast path works, also without a router.
+const SHARED_PORT_DEVICE: &str = "weft-gro";

@@ -8,7 +8,7 @@ use std::time::Duration;
 use tokio::sync::{Notify, mpsc};
 use weft_control::engine::{Action, Actions, Random};
 use weft_control::lisp::{Lisp, Stored, etr};
-use weft_data::tun::Upcall;
+use weft_data::tun::{Upcall, Upcalls};
 use weft_fib::{Fib, Reader};
 use weft_manage::config::{Config, Driver, UplinkNames, load};
 
@@ -43,7 +43,7 @@ impl Router {
         let (calls, socket) = api::listen(&config.management)?;
         let (mut fib, reader) = Fib::new();
         let (upcalls_in, upcalls) = mpsc::channel(UPCALLS);
-        let plane = start_plane(&config, &mut fib, reader, upcalls_in)?;
+        let plane = start_plane(&config, &mut fib, &reader, upcalls_in)?;
         if !plane.as_ref().is_some_and(DataPlane::keeps) {
             netlink.flush().await.map_err(system("remove rules and routes of an earlier run"))?;
         }
@@ -136,7 +136,7 @@ pub(super) fn override_paths(config: &mut Config, options: &Options) {
 fn start_plane(
     config: &Config,
     fib: &mut Fib,
-    reader: Reader,
+    reader: &Reader,
     upcalls: mpsc::Sender<Upcall>,
 ) -> Result<Option<DataPlane>, Error> {
     let tunnel_router = config.lisp.itr.is_some() || config.lisp.etr.is_some();
@@ -145,9 +145,13 @@ fn start_plane(
         return Ok(None);
     }
     let upcall = move |upcall| upcalls.try_send(upcall).is_ok();
-    let plane = DataPlane::start(config, fib, reader, Arc::new(upcall.clone()))?;
+    let upcalls: Upcalls = Arc::new(upcall.clone());
+    let plane = DataPlane::start(config, fib, reader, &upcalls)?;
     if plane.driver() == "ebpf" {
-        too_big::watch(upcall).map_err(system("listen for ICMP errors"))?;
+        // Needs CAP_NET_RAW, which nothing else does.
+        if let Err(error) = too_big::watch(upcall) {
+            tracing::warn!(%error, "the MTU of paths is not learned");
+        }
     }
     Ok(Some(plane))
 }
