@@ -42,12 +42,13 @@ const GAP: f64 = 3.0;
 
 const STYLE: &str = "\
 text{font:12px system-ui,-apple-system,'Segoe UI',Helvetica,Arial,sans-serif;fill:#1f2328}\
-.title{font-size:16px;font-weight:600}.small{font-size:11px;fill:#59636e}.value{font-size:10.5px;paint-order:stroke;stroke:#fff;stroke-width:3px}\
+.title{font-size:16px;font-weight:600}.small{font-size:11px;fill:#59636e}\
+.value{font-size:10.5px;paint-order:stroke;stroke:#fff;stroke-width:3px}\
 .grid{stroke:#d1d9e0}.plain{stroke:#1f2328;stroke-width:1.5}\
 .vxlan{fill:#8c96a3}.gpe{fill:#bdc5cf}.ebpf{fill:#0f766e}.tun{fill:#5eb8ac}\
 @media(prefers-color-scheme:dark){text{fill:#e6edf3}.small{fill:#9198a1}.grid{stroke:#333a42}\
-.value{stroke:#0d1117}\
-.plain{stroke:#e6edf3}.vxlan{fill:#7d8793}.gpe{fill:#505a66}.ebpf{fill:#2dd4bf}.tun{fill:#17786e}}";
+.value{stroke:#0d1117}.plain{stroke:#e6edf3}.vxlan{fill:#7d8793}.gpe{fill:#505a66}\
+.ebpf{fill:#2dd4bf}.tun{fill:#17786e}}";
 
 /// Draws the ratios; `None` when there are none. `caption` says what they were measured on.
 pub(super) fn draw(figures: &[Figure], caption: &str) -> Option<String> {
