@@ -129,7 +129,7 @@ impl DataPlane {
     /// Adds what the fast path counted between locators to the FIB's counters.
     pub(crate) fn sync_traffic(&mut self) {
         if let Fast::Runs(fast) = &mut self.fast {
-            fast.sync_traffic();
+            fast.sync_traffic(now());
         }
     }
 
@@ -222,14 +222,17 @@ fn start_fast(config: &Config) -> Result<(Fast, bool), Error> {
     let plane = &config.data_plane;
     let fast = match plane.driver {
         Driver::Tun | Driver::None => Fast::NotWanted,
-        Driver::Auto | Driver::Ebpf => {
-            let pins = pins(config);
-            let options = options::options(config, &Facts::default());
-            match Ebpf::start(&options, pins.as_deref()) {
-                Ok(fast) => return Ok((Fast::Runs(Box::new(fast)), pins.is_some())),
-                Err(error) => Fast::Refused(error.to_string()),
+        Driver::Auto | Driver::Ebpf => match fast_path_refused() {
+            Some(why) => Fast::Refused(why),
+            None => {
+                let pins = pins(config);
+                let options = options::options(config, &Facts::default());
+                match Ebpf::start(&options, pins.as_deref()) {
+                    Ok(fast) => return Ok((Fast::Runs(Box::new(fast)), pins.is_some())),
+                    Err(error) => Fast::Refused(error.to_string()),
+                }
             }
-        }
+        },
     };
     forget_pins(&plane.pin_path);
     match fast {

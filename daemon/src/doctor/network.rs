@@ -30,6 +30,10 @@ pub(super) fn settings(config: &Config, facts: &Facts) -> Vec<Finding> {
         .filter_map(sysctl::Setting::check)
         .map(|wrong| {
             let setting = &wrong.setting;
+            if config.data_plane.set_sysctls {
+                let text = format!("{} is {}; the router will set it", setting.name, wrong.found);
+                return Finding::right(check, text);
+            }
             let value = setting.wanted.first().copied().unwrap_or_default();
             Finding::wrong(
                 check,
