@@ -6,7 +6,7 @@ mod lab;
 
 use std::time::Duration;
 
-use lab::fast::{index, ports, refused};
+use lab::fast::{index, now, ports, refused};
 use lab::{A, B, HOST_A, HOST_B, Lab, Plane};
 use weft_data::ebpf::{Instance, Port};
 use weft_data::tun::{MssClamp, Options};
@@ -182,7 +182,7 @@ fn packets_are_counted_in_the_forwarding_table() {
     let [mut a, mut b] = lab.fast_planes(Encapsulation::Lisp, false);
     assert!(lab.transfer(HOST_B[0], 4 << 20));
     for plane in [&mut a, &mut b] {
-        plane.ebpf.as_mut().unwrap().sync_traffic();
+        plane.ebpf.as_mut().unwrap().sync_traffic(now());
         plane.ebpf.as_mut().unwrap().sync_usage();
     }
     let routes = a.fib.routes(None);

@@ -9,8 +9,9 @@ use std::path::PathBuf;
 use std::process::Command;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
+use std::time::Duration;
 
-use lab::fast::{index, ports, refused};
+use lab::fast::{index, now, ports, refused};
 use lab::{A, HOST_B, Lab, Plane};
 use weft_data::ebpf::Port;
 use weft_data::tun::Options;
@@ -101,6 +102,10 @@ fn tables_grow_under_traffic_and_lose_nothing() {
     let counters = a.fast();
     assert!(counters.encapsulated.v4.packets >= u64::from(sent), "{counters:?}");
     a.ebpf.as_mut().unwrap().sync_usage();
+    let later = now() + Duration::from_secs(10);
+    let before_they_go = a.fast();
+    a.ebpf.as_mut().unwrap().sync_traffic(later);
+    assert_eq!(a.fast().encapsulated, before_they_go.encapsulated, "programs of before count");
     let eid = "10.2.0.0/24".parse().unwrap();
     let routes = a.fib.routes(None);
     let usage = routes.iter().find(|route| route.eid.prefix == eid).unwrap().usage;

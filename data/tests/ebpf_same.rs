@@ -8,7 +8,7 @@ mod lab;
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::{IpAddr, Ipv4Addr, UdpSocket};
 
-use lab::fast::{index, refused};
+use lab::fast::{index, now, refused};
 use lab::packets::{Dice, encapsulate, frame, marker, marker_number};
 use lab::wire::Wire;
 use lab::{A, B, Lab, Plane};
@@ -372,7 +372,7 @@ fn outcome(
     let mut by_program = ByFamily::default();
     if let Some(ebpf) = plane.ebpf.as_mut().filter(|_| fast) {
         by_program = of_ebpf(&ebpf.counters());
-        ebpf.sync_traffic();
+        ebpf.sync_traffic(now());
         ebpf.sync_usage();
     }
     for (sum, more) in [(&mut carried.v4, by_program.v4), (&mut carried.v6, by_program.v6)] {

@@ -185,7 +185,7 @@ impl Planes {
         loop {
             std::thread::sleep(Duration::from_secs(1));
             self.ebpf.apply(now(), self.fib.take_updates());
-            self.ebpf.sync_traffic();
+            self.ebpf.sync_traffic(now());
         }
     }
 }

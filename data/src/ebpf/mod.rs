@@ -218,9 +218,12 @@ impl Ebpf {
         }
     }
 
-    /// Adds what went between locators to the counters of the forwarding table. Cheap.
-    pub fn sync_traffic(&mut self) {
+    /// Adds what went between locators to the counters of the forwarding table. Cheap, and to be
+    /// called regularly: tables and programs that were replaced go then, too.
+    pub fn sync_traffic(&mut self, now: Instant) {
         self.tables.sync_traffic();
+        self.tables.wake(now);
+        self.forget_replaced(now);
     }
 
     /// Adds what each entry carried to the counters of the forwarding table. Looks at every

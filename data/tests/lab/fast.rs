@@ -148,7 +148,7 @@ impl Lab {
 }
 
 #[expect(clippy::disallowed_methods, reason = "the lab is whom the clock is asked by")]
-fn now() -> Instant {
+pub(crate) fn now() -> Instant {
     Instant::now()
 }
 

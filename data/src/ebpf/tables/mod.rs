@@ -196,8 +196,8 @@ impl<R: Records> Tables<R> {
         }
     }
 
-    /// Lets what rested long enough be used again.
-    fn wake(&mut self, now: Instant) {
+    /// Lets what rested long enough be used again, and tables that were replaced go.
+    pub(super) fn wake(&mut self, now: Instant) {
         self.routes.wake(now);
         self.groups.wake(now);
         self.ways.wake(now);
