@@ -81,8 +81,36 @@ fn a_program_and_a_portable_plane_understand_each_other() {
                 }
                 let counters = planes[fast].fast();
                 assert!(counters.encapsulated.v4.packets > 500, "{counters:?}");
+                assert_eq!(counters.failed, 0);
+                if fast == A {
+                    assert!(counters.left("batch") > 0, "many datagrams in a buffer: {counters:?}");
+                }
             }
         }
+    }
+}
+
+#[test]
+fn the_kernels_own_tunnel_endpoint_understands_the_program() {
+    if refused() {
+        return;
+    }
+    for ipv6_outer in [false, true] {
+        let lab = Lab::new(1400);
+        let mut a = lab.fast_plane(A, ipv6_outer, Options::default());
+        a.map(B, Encapsulation::VxlanGpe, ipv6_outer);
+        lab.kernel_peer(ipv6_outer);
+        for (there, back) in HOST_B.into_iter().zip(HOST_A) {
+            lab.ping(there);
+            assert!(lab.transfer(there, 8 << 20), "to {there}, IPv6 outside: {ipv6_outer}");
+            assert!(lab.transfer_back(back, 8 << 20), "to {back}, IPv6 outside: {ipv6_outer}");
+            assert!(lab.burst_back(back, 9500), "to {back}, IPv6 outside: {ipv6_outer}");
+        }
+        let counters = a.fast();
+        for volume in [counters.encapsulated.v4, counters.decapsulated.v6] {
+            assert!(volume.bytes > 8 << 20, "{counters:?}");
+        }
+        assert_eq!(counters.failed, 0);
     }
 }
 

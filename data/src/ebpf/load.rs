@@ -206,7 +206,7 @@ fn mapped<T: Pod>(object: &mut aya::Ebpf, name: &str) -> Result<Mapped<T>, MapEr
     }
 }
 
-fn absent_is_fine(result: Result<(), MapError>) -> Result<(), MapError> {
+pub(super) fn absent_is_fine(result: Result<(), MapError>) -> Result<(), MapError> {
     match result {
         Err(MapError::KeyNotFound) => Ok(()),
         Err(MapError::SyscallError(error))
@@ -220,3 +220,20 @@ fn absent_is_fine(result: Result<(), MapError>) -> Result<(), MapError> {
 
 /// How many addresses of ours there may be.
 const MOST_LOCALS: u32 = 4096;
+
+#[cfg(test)]
+mod tests {
+    use super::super::LEAST;
+    use super::*;
+
+    #[test]
+    fn tables_too_large_for_the_kernel_are_named() {
+        if let Err(refusal) = Loaded::new(&LEAST) {
+            println!("skipped: {refusal}");
+            return;
+        }
+        let huge = Capacities { nodes: u32::MAX, ..LEAST };
+        let Err(refusal) = Loaded::new(&huge) else { panic!("four terabytes") };
+        assert!(refusal.to_string().contains("`nodes`"), "{refusal}");
+    }
+}

@@ -117,9 +117,10 @@ impl Lab {
         Plane { tun, ebpf: None, fib, upcalls }
     }
 
-    /// Makes the kernel the tunnel endpoint of site B, by VXLAN-GPE.
+    /// Makes the kernel the tunnel endpoint of site B, by VXLAN-GPE. It takes packets without UDP
+    /// checksum over IPv6, too (RFC 6935).
     pub(crate) fn kernel_peer(&self, ipv6_outer: bool) {
-        self.ip("xb", "link add gpe0 type vxlan external gpe dstport 4790");
+        self.ip("xb", "link add gpe0 type vxlan external gpe dstport 4790 udp6zerocsumrx");
         self.ip("xb", "link set gpe0 up mtu 1440");
         let rloc = RLOCS[A][usize::from(ipv6_outer)];
         let outer = if ipv6_outer { "ip6" } else { "ip" };
