@@ -5,6 +5,7 @@
 mod configuration;
 mod decoding;
 mod documents;
+mod machine;
 mod manual;
 mod router;
 
