@@ -4,7 +4,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use tokio::sync::Notify;
-use weft_data::ebpf::SharedPort;
+use weft_data::ebpf::SharedPorts;
 use weft_manage::config::{UplinkNames, load};
 
 use crate::host::netlink::{KEPT, Netlink};
@@ -30,7 +30,7 @@ pub async fn cleanup(config: Option<&Path>, pins: Option<&Path>) -> Result<Vec<S
     if pins::remove(&path).map_err(system("remove pinned programs"))? {
         removed.push(format!("the programs pinned in {}", path.display()));
     }
-    SharedPort::clear().map_err(system("remove the device on the data port"))?;
+    SharedPorts::clear().map_err(system("remove the device on the data port"))?;
     let netlink = Netlink::connect(Arc::new(Notify::new())).map_err(system("open netlink"))?;
     let (rules, routes) = netlink.installed().await.map_err(system("read rules and routes"))?;
     netlink.flush().await.map_err(system("remove rules and routes"))?;

@@ -43,6 +43,7 @@ enum tc_action {
     TCX_NEXT = -1,
 };
 
+#define SK_DROP 0
 #define SK_PASS 1
 
 #define PACKET_HOST 0

@@ -1,35 +1,52 @@
 // SPDX-License-Identifier: Apache-2.0 OR MIT OR GPL-2.0-only
 /*
- * Shares a data port with a tunnel device of the kernel.
+ * Shares the data ports with tunnel devices of the kernel.
  *
  * A network card hands over packets as they were on the wire. The kernel joins those of a TCP
  * stream before anybody looks at them, inside a tunnel only if a tunnel device owns the UDP port.
- * So there is one, which does nothing else, and our sockets cannot have the port. This brings them
- * what is theirs: datagrams with source port 0. The main program (weft.bpf.c) marks what it does
- * not take itself, and the programs here all that comes in where the main program does not run.
+ * So there is one for each port, which does nothing else, and our sockets cannot have the ports.
+ * This brings them what is theirs: datagrams with source port 0. The main program (weft.bpf.c)
+ * marks what it does not take itself, and the programs here all that comes in where the main
+ * program does not run.
+ *
+ * What only passes through this machine must not be joined: for VXLAN-GPE the kernel does not note
+ * where the inner packet begins, and cannot take apart again what it has joined. The lookup of the
+ * socket is asked then, too, provided that there is more than one tunnel device.
  */
 #include "steer.h"
 
-enum family {
-    FAMILY_V4 = 0,
-    FAMILY_V6 = 1,
-};
-
-/* The sockets that share the port, by family. */
+/* The sockets that share the ports: two for each, by family. */
 struct {
     MAP_NUMBER(type, BPF_MAP_TYPE_SOCKMAP);
-    MAP_NUMBER(max_entries, 2);
+    MAP_NUMBER(max_entries, 4);
     MAP_TYPE(key, u32);
     MAP_TYPE(value, u32);
 } sockets SECTION(".maps");
 
-/* The port, in host order. */
+struct address {
+    u32 words[4];
+};
+
+/* Addresses of ours, IPv4 mapped into IPv6. */
 struct {
-    MAP_NUMBER(type, BPF_MAP_TYPE_ARRAY);
-    MAP_NUMBER(max_entries, 1);
-    MAP_TYPE(key, u32);
+    MAP_NUMBER(type, BPF_MAP_TYPE_HASH);
+    MAP_NUMBER(max_entries, 4096);
+    MAP_TYPE(key, struct address);
     MAP_TYPE(value, u32);
-} shared SECTION(".maps");
+} addresses SECTION(".maps");
+
+INLINE bool is_to_us(const struct bpf_sk_lookup *lookup, bool v6)
+{
+    struct address local = { { 0, 0, swap32(0xffff), lookup->local_ip4 } };
+
+    if (v6) {
+        local.words[0] = lookup->local_ip6[0];
+        local.words[1] = lookup->local_ip6[1];
+        local.words[2] = lookup->local_ip6[2];
+        local.words[3] = lookup->local_ip6[3];
+    }
+    return bpf_map_lookup_elem(&addresses, &local);
+}
 
 /* At the ingress of interfaces whose packets have an Ethernet header. */
 SECTION("classifier")
@@ -53,20 +70,20 @@ int steer_packets(struct __sk_buff *skb)
     return TCX_NEXT;
 }
 
-/* Chooses the socket of a packet that is for this host. */
+/* Chooses the socket of a packet: of one for this host, and of one that may be joined to others. */
 SECTION("sk_lookup")
 int steer_sockets(struct bpf_sk_lookup *lookup)
 {
-    u32 only = 0, family = lookup->family == AF_INET6 ? FAMILY_V6 : FAMILY_V4;
+    bool v6 = lookup->family == AF_INET6;
+    u32 port = lookup->local_port, place;
     struct bpf_sock *socket;
-    u32 *port;
 
-    if (lookup->protocol != UDP || lookup->remote_port)
+    if (lookup->protocol != UDP || (port != DATA_PORT && port != VXLAN_GPE_PORT))
         return SK_PASS;
-    port = bpf_map_lookup_elem(&shared, &only);
-    if (!port || lookup->local_port != *port)
-        return SK_PASS;
-    socket = bpf_map_lookup_elem(&sockets, &family);
+    if (lookup->remote_port)
+        return is_to_us(lookup, v6) ? SK_PASS : SK_DROP;
+    place = (port == VXLAN_GPE_PORT) * 2 + v6;
+    socket = bpf_map_lookup_elem(&sockets, &place);
     if (socket) {
         bpf_sk_assign(lookup, socket, 0);
         bpf_sk_release(socket);

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 OR MIT OR GPL-2.0-only */
 /*
- * How datagrams reach the portable plane while a data port belongs to a tunnel device of the
+ * How datagrams reach the portable plane while the data ports belong to tunnel devices of the
  * kernel (steer.bpf.c says why): they get UDP source port 0, which brings them to our sockets. The
  * source port only tells flows apart on the way here (RFC 9300 section 5.3) and has served its
  * purpose.

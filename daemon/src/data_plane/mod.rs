@@ -14,7 +14,7 @@ mod shared;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
-use weft_data::ebpf::{Counters, Ebpf, Port, SharedPort};
+use weft_data::ebpf::{Counters, Ebpf, Port, SharedPorts};
 use weft_data::tun::{ByFamily, Tun, Upcalls, Volume};
 use weft_fib::{Fib, Reader};
 use weft_manage::config::{Config, Driver, OnExit};
@@ -39,8 +39,8 @@ pub enum Error {
 pub(crate) struct DataPlane {
     tun: Tun,
     fast: Fast,
-    /// A data port that the kernel joins streams on.
-    shared: Option<SharedPort>,
+    /// The data ports, if the kernel joins streams on them.
+    shared: Option<SharedPorts>,
     /// The kernel goes on forwarding when we stop.
     keeps: bool,
     /// Why the fast path does not take the packets of some interfaces.
@@ -84,7 +84,7 @@ impl DataPlane {
             .iter()
             .map(|i| (i.id, device_name(&config.data_plane.device, i.id)))
             .collect();
-        let shared = if matches!(fast, Fast::Runs(_)) { shared::take(config) } else { None };
+        let shared = if matches!(fast, Fast::Runs(_)) { shared::take() } else { None };
         let (tun, shared) = shared::start(options, shared, |options| {
             Tun::start(options, &devices, reader.clone(), upcalls.clone())
         })?;
@@ -101,7 +101,8 @@ impl DataPlane {
         let mut options = options::options(config, facts);
         options.persistent = self.keeps;
         if let Some(shared) = &mut self.shared {
-            options.steered = Some(shared.port());
+            options.steered = true;
+            shared.set_locals(&ports::locals(facts));
             shared.watch(&shared::others(config, facts));
         }
         if let Fast::Runs(fast) = &mut self.fast {
@@ -268,8 +269,8 @@ fn pins(config: &Config) -> Option<PathBuf> {
 
 /// Ends what an earlier router left forwarding: nobody would tell it of changes any more.
 pub(crate) fn forget_pins(path: &Path) -> bool {
-    if let Err(error) = SharedPort::clear() {
-        tracing::warn!(%error, "a data port is not given free");
+    if let Err(error) = SharedPorts::clear() {
+        tracing::warn!(%error, "the data ports are not given free");
     }
     match pins::remove(path) {
         Ok(found) => found,

@@ -1,37 +1,35 @@
-//! The data port that the kernel joins streams on: those that come from a wire packet by packet
+//! The data ports, which the kernel joins streams on: those that come from a wire packet by packet
 //! reach the fast path in super-packets. LISP without the next-protocol bit cannot be joined; but
-//! what is sent to us is the choice of others, so the port is shared whatever we send ourselves.
+//! what is sent to us is the choice of others, so the ports are shared whatever we send ourselves.
 
 use std::collections::BTreeSet;
 
-use weft_data::ebpf::{OtherInterface, SharedPort};
+use weft_data::ebpf::{OtherInterface, SharedPorts};
 use weft_data::tun::{self, Options, Tun};
 use weft_manage::config::Config;
 
 use crate::host::facts::Facts;
 use crate::host::plan::device_name;
 
-/// Shares the port that we send to ourselves; `None` where that cannot be done.
-pub(super) fn take(config: &Config) -> Option<SharedPort> {
-    let port = config.lisp.encapsulation.port();
-    SharedPort::take(port)
-        .inspect(|_| tracing::debug!(port, "the kernel joins streams in LISP-GPE or VXLAN-GPE"))
+/// Shares the data ports; `None` where that cannot be done.
+pub(super) fn take() -> Option<SharedPorts> {
+    SharedPorts::take()
         .inspect_err(|error| {
-            tracing::info!(port, "streams from a wire are forwarded packet by packet: {error}");
+            tracing::info!("streams from a wire are forwarded packet by packet: {error}");
         })
         .ok()
 }
 
-/// Starts the portable plane, with sockets that get what is left of the shared port; without
+/// Starts the portable plane, with sockets that get what is left of the shared ports; without
 /// sharing where it does not work out.
 pub(super) fn start(
     options: Options,
-    shared: Option<SharedPort>,
+    shared: Option<SharedPorts>,
     start: impl Fn(Options) -> Result<Tun, tun::Error>,
-) -> Result<(Tun, Option<SharedPort>), tun::Error> {
+) -> Result<(Tun, Option<SharedPorts>), tun::Error> {
     if let Some(mut shared) = shared {
-        let steered = Options { steered: Some(shared.port()), ..options.clone() };
-        let tun = start(steered).map_err(|error| error.to_string());
+        let tun = start(Options { steered: true, ..options.clone() });
+        let tun = tun.map_err(|error| error.to_string());
         let served = tun.and_then(|tun| match shared.serve(&tun) {
             Ok(()) => Ok(tun),
             Err(error) => Err(error.to_string()),

@@ -1,4 +1,4 @@
-//! The device that makes the kernel join tunnelled TCP streams.
+//! Devices that make the kernel join tunnelled TCP streams.
 //!
 //! Packets come from a network card as they were on the wire. Generic receive offload joins those
 //! of a stream before anybody looks at them, but inside a UDP tunnel only where a tunnel device
@@ -18,20 +18,21 @@ use netlink_packet_route::link::{
 };
 use netlink_sys::{Socket, SocketAddr, protocols::NETLINK_ROUTE};
 
-/// The device, in the network namespace it was made in. Dropping it removes it.
+/// A device, in the network namespace it was made in. Dropping it removes it.
 pub(super) struct Device {
+    name: &'static str,
     stays: bool,
 }
 
 impl Device {
     /// Makes the device own `port`. One that an earlier process left there stays: packets that
     /// are being joined would be lost with it.
-    pub(super) fn create(port: u16) -> io::Result<Self> {
-        if find()?.is_some_and(|(_, device)| device.contains(&InfoVxlan::Port(port))) {
-            return Ok(Self { stays: false });
+    pub(super) fn create(name: &'static str, port: u16) -> io::Result<Self> {
+        if find(name)?.is_some_and(|(_, device)| device.contains(&InfoVxlan::Port(port))) {
+            return Ok(Self { name, stays: false });
         }
-        remove()?;
-        let mut message = named();
+        remove(name)?;
+        let mut message = named(name);
         message.header.flags = LinkFlags::Up;
         message.header.change_mask = LinkFlags::Up;
         message.attributes.push(LinkAttribute::LinkInfo(vec![
@@ -45,7 +46,7 @@ impl Device {
             ])),
         ]));
         request(RouteNetlinkMessage::NewLink(message), NLM_F_CREATE | NLM_F_EXCL)?;
-        Ok(Self { stays: false })
+        Ok(Self { name, stays: false })
     }
 
     /// Leaves the device behind, for the program that goes on.
@@ -57,16 +58,16 @@ impl Device {
 impl Drop for Device {
     fn drop(&mut self) {
         if !self.stays
-            && let Err(error) = remove()
+            && let Err(error) = remove(self.name)
         {
-            tracing::warn!(%error, "device {NAME} stays");
+            tracing::warn!(device = self.name, %error, "a device stays");
         }
     }
 }
 
 /// Removes the device, if there is one and it is what we make.
-pub(super) fn remove() -> io::Result<()> {
-    let Some((index, _)) = find()? else { return Ok(()) };
+pub(super) fn remove(name: &str) -> io::Result<()> {
+    let Some((index, _)) = find(name)? else { return Ok(()) };
     let mut message = LinkMessage::default();
     message.header.index = index;
     match request(RouteNetlinkMessage::DelLink(message), 0) {
@@ -77,8 +78,8 @@ pub(super) fn remove() -> io::Result<()> {
 
 /// The kernel's number of the device and what it is like, if there is one. What only has its name
 /// is not it.
-fn find() -> io::Result<Option<(u32, Vec<InfoVxlan>)>> {
-    let link = match request(RouteNetlinkMessage::GetLink(named()), 0) {
+fn find(name: &str) -> io::Result<Option<(u32, Vec<InfoVxlan>)>> {
+    let link = match request(RouteNetlinkMessage::GetLink(named(name)), 0) {
         Ok(Some(RouteNetlinkMessage::NewLink(link))) => link,
         Ok(_) => return Ok(None),
         Err(error) if error.raw_os_error() == Some(libc::ENODEV) => return Ok(None),
@@ -95,9 +96,9 @@ fn find() -> io::Result<Option<(u32, Vec<InfoVxlan>)>> {
     Ok(device.filter(|device| device.contains(&InfoVxlan::Gpe)).map(|device| (index, device)))
 }
 
-fn named() -> LinkMessage {
+fn named(name: &str) -> LinkMessage {
     let mut message = LinkMessage::default();
-    message.attributes.push(LinkAttribute::IfName(NAME.to_owned()));
+    message.attributes.push(LinkAttribute::IfName(name.to_owned()));
     message
 }
 
@@ -119,6 +120,3 @@ fn request(message: RouteNetlinkMessage, flags: u16) -> io::Result<Option<RouteN
         _ => Ok(None),
     }
 }
-
-/// What the device is called.
-const NAME: &str = "weft-gro";

@@ -19,7 +19,7 @@ mod ports;
 mod probe;
 mod records;
 mod rehearsal;
-mod shared_port;
+mod shared_ports;
 mod slab;
 mod tables;
 mod trie;
@@ -28,7 +28,7 @@ pub use counters::Counters;
 pub use probe::Refusal;
 pub use records::{Capacities, Full};
 pub use rehearsal::Rehearsal;
-pub use shared_port::{OtherInterface, SharedPort, SharingError};
+pub use shared_ports::{OtherInterface, SharedPorts, SharingError};
 
 use std::collections::BTreeSet;
 use std::io;
@@ -329,7 +329,7 @@ fn config(options: &tun::Options) -> Config {
             | flag(options.dscp_back, Config::DSCP_BACK)
             | flag(options.source_check != SourceCheck::Off, Config::SOURCE_CHECK)
             | flag(options.decapsulate_any, Config::DECAP_ANY)
-            | flag(options.steered.is_some(), Config::STEER),
+            | flag(options.steered, Config::STEER),
     }
 }
 

@@ -90,9 +90,25 @@ pub struct Tun {
     devices_stay: bool,
     devices: Mutex<BTreeMap<InstanceId, String>>,
     senders: Arc<Senders>,
-    /// One socket of each family the port of which is somebody else's, and which it is.
-    steered: Vec<(bool, OwnedFd)>,
+    /// A socket of each port and family, where the ports are somebody else's.
+    steered: Vec<Steered>,
     samples: Arc<Samples>,
+}
+
+/// A socket that gets the datagrams of a port that is not its own.
+#[derive(Debug)]
+pub struct Steered {
+    /// Which.
+    pub port: u16,
+    /// Those over IPv6; otherwise over IPv4.
+    pub ipv6: bool,
+    socket: OwnedFd,
+}
+
+impl AsFd for Steered {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.socket.as_fd()
+    }
 }
 
 /// A worker as other threads see it.
@@ -211,11 +227,10 @@ impl Tun {
         self.lock_devices().iter().map(|(instance, device)| (*instance, device.clone())).collect()
     }
 
-    /// A socket for each family that waits for the datagrams of the [`Options::steered`] port, and
-    /// whether the family is IPv6. It stands for those of all workers, which the kernel chooses
-    /// from by itself.
-    pub fn steered(&self) -> impl Iterator<Item = (bool, BorrowedFd<'_>)> {
-        self.steered.iter().map(|(ipv6, fd)| (*ipv6, fd.as_fd()))
+    /// A socket for each port and family that waits for datagrams, if [`Options::steered`]. Each
+    /// stands for those of all workers, which the kernel chooses from by itself.
+    pub fn steered(&self) -> &[Steered] {
+        &self.steered
     }
 
     /// Starts or stops keeping the heads of dropped packets.
@@ -278,12 +293,14 @@ impl Error {
     }
 }
 
-/// The sockets of a port among those of the first worker.
-fn steered(receivers: &[Vec<Receiver>], port: Option<u16>) -> io::Result<Vec<(bool, OwnedFd)>> {
-    let first = receivers.iter().take(1).flatten();
+/// The sockets of the first worker, if others have to bring them their datagrams.
+fn steered(receivers: &[Vec<Receiver>], steered: bool) -> io::Result<Vec<Steered>> {
+    let first = receivers.iter().take(usize::from(steered)).flatten();
     first
-        .filter(|receiver| port == Some(receiver.port))
-        .map(|receiver| Ok((receiver.ipv6, receiver.as_fd().try_clone_to_owned()?)))
+        .map(|receiver| {
+            let socket = receiver.as_fd().try_clone_to_owned()?;
+            Ok(Steered { port: receiver.port, ipv6: receiver.ipv6, socket })
+        })
         .collect()
 }
 

@@ -24,10 +24,10 @@ pub struct Options {
     /// Let the kernel join received datagrams. It joins them before anything else sees them, so
     /// this must be off while an eBPF program takes packets in front of the sockets.
     pub udp_gro: bool,
-    /// A data port that belongs to somebody else. The sockets for it are out of reach for anybody
+    /// The data ports belong to somebody else. The sockets for them are out of reach for anybody
     /// but the one who brings them their datagrams; see [`Tun::steered`](super::Tun::steered).
     /// Fixed at start.
-    pub steered: Option<u16>,
+    pub steered: bool,
     /// TTL of outer packets.
     pub ttl: Ttl,
     /// DSCP of outer packets.
@@ -67,7 +67,7 @@ impl Default for Options {
             receive_buffer: 8 << 20,
             persistent: false,
             udp_gro: true,
-            steered: None,
+            steered: false,
             ttl: Ttl::default(),
             dscp: Dscp::default(),
             dscp_back: true,

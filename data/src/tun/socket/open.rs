@@ -9,7 +9,7 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, OwnedFd};
 use std::sync::{Mutex, PoisonError};
 
-use nix::sys::socket::{SockaddrStorage, getsockname};
+use nix::sys::socket::{SockaddrIn, SockaddrStorage, getsockname};
 use weft_packet::lisp::{DATA_PORT, VXLAN_GPE_PORT};
 
 use super::address::Address;
@@ -29,9 +29,9 @@ pub(in crate::tun) struct Receiver {
 }
 
 impl Receiver {
-    /// Sockets for both ports and families; IPv4 only where the kernel has no IPv6. Those of the
-    /// `steered` port are bound to `private` ports of the loopback interface, which the first
-    /// worker finds and all share.
+    /// Sockets for both ports and families; IPv4 only where the kernel has no IPv6. If the
+    /// ports are steered, sockets are bound to `private` ports of the loopback interface instead,
+    /// which the first worker finds and all share.
     pub(in crate::tun) fn open_all(
         options: &Options,
         private: &mut PrivatePorts,
@@ -39,14 +39,13 @@ impl Receiver {
         let mut receivers = Vec::new();
         for ipv6 in [false, true] {
             for port in [DATA_PORT, VXLAN_GPE_PORT] {
-                let steered = options.steered == Some(port);
-                let to = if steered { private.place(ipv6) } else { (any(ipv6), port) };
+                let to =
+                    if options.steered { private.place(ipv6, port) } else { (any(ipv6), port) };
                 match Self::open(to, port, options) {
-                    Ok(receiver) if steered => {
+                    Ok(receiver) => {
                         private.found(&receiver).map_err(|error| (what(to), error))?;
                         receivers.push(receiver);
                     }
-                    Ok(receiver) => receivers.push(receiver),
                     Err(error) if ipv6 && is_missing(&error) => {}
                     Err(error) => return Err((what(to), error)),
                 }
@@ -90,29 +89,21 @@ impl AsFd for Receiver {
     }
 }
 
-/// Where the sockets of a steered port are bound. 0 = not yet.
+/// The ports that sockets of a family for a data port are bound to, where it is somebody else's.
 #[derive(Default)]
-pub(in crate::tun) struct PrivatePorts {
-    v4: u16,
-    v6: u16,
-}
+pub(in crate::tun) struct PrivatePorts(HashMap<(bool, u16), u16>);
 
 impl PrivatePorts {
-    fn place(&self, ipv6: bool) -> (IpAddr, u16) {
-        if ipv6 {
-            (Ipv6Addr::LOCALHOST.into(), self.v6)
-        } else {
-            (Ipv4Addr::LOCALHOST.into(), self.v4)
-        }
+    fn place(&self, ipv6: bool, port: u16) -> (IpAddr, u16) {
+        let loopback = if ipv6 { Ipv6Addr::LOCALHOST.into() } else { Ipv4Addr::LOCALHOST.into() };
+        (loopback, self.0.get(&(ipv6, port)).copied().unwrap_or(0))
     }
 
     fn found(&mut self, receiver: &Receiver) -> io::Result<()> {
         let bound: SockaddrStorage = getsockname(receiver.fd.as_raw_fd())?;
-        if let Some(bound) = bound.as_sockaddr_in() {
-            self.v4 = bound.port();
-        } else if let Some(bound) = bound.as_sockaddr_in6() {
-            self.v6 = bound.port();
-        }
+        let v4 = bound.as_sockaddr_in().map(SockaddrIn::port);
+        let found = v4.or_else(|| Some(bound.as_sockaddr_in6()?.port()));
+        self.0.extend(found.map(|found| ((receiver.ipv6, receiver.port), found)));
         Ok(())
     }
 }
@@ -331,9 +322,10 @@ mod tests {
     #[test]
     fn sockets_of_a_steered_port_are_out_of_reach_and_share_a_port() {
         let mut private = PrivatePorts::default();
-        let options = Options { udp_gro: false, ..Options::default() };
+        let options = Options { steered: true, ..Options::default() };
         let mut open = || {
-            let receiver = Receiver::open(private.place(false), DATA_PORT, &options).unwrap();
+            let receiver =
+                Receiver::open(private.place(false, DATA_PORT), DATA_PORT, &options).unwrap();
             private.found(&receiver).unwrap();
             getsockname::<SockaddrStorage>(receiver.fd.as_raw_fd()).map(|at| (at, receiver))
         };

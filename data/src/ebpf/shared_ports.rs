@@ -1,4 +1,4 @@
-//! A data port that belongs to a tunnel device of the kernel, for its receive offload, and whose
+//! Data ports that belong to tunnel devices of the kernel, for its receive offload, and whose
 //! datagrams the portable plane gets all the same.
 //!
 //! What the main program forwards it takes before any socket is looked for. The rest is marked, by
@@ -8,24 +8,28 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs::File;
-use std::io;
+use std::net::IpAddr;
+use std::os::fd::AsFd;
+use std::{io, mem};
 
-use aya::maps::{Array, MapData, MapError, SockMap};
+use aya::maps::{HashMap, MapData, SockMap};
 use aya::programs::links::LinkOrder;
 use aya::programs::sk_lookup::SkLookupLink;
 use aya::programs::tc::{SchedClassifierLink, TcAttachOptions};
 use aya::programs::{ProgramError, SchedClassifier, SkLookup, TcAttachType};
 use nix::net::if_::if_indextoname;
+use weft_packet::lisp::{DATA_PORT, VXLAN_GPE_PORT};
 
 use super::gro::{self, Device};
-use super::load::take;
+use super::load::{absent_is_fine, take};
 use super::probe::{Refusal, sentence};
+use super::{mapped, warn};
 use crate::tun::Tun;
 
 /// The compiled programs; their source lies beside them.
 static OBJECT: &[u8] = aya::include_bytes_aligned!("../../ebpf/steer.bpf.o");
 
-/// Why a port cannot be shared.
+/// Why ports cannot be shared.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum SharingError {
@@ -54,26 +58,26 @@ pub struct OtherInterface {
     pub ethernet: bool,
 }
 
-/// A port that is shared. Dropping it gives the port free.
+/// The data ports, shared. Dropping them gives the ports free.
 ///
 /// All calls have to be made in the network namespace of the plane.
-pub struct SharedPort {
-    port: u16,
+pub struct SharedPorts {
     object: aya::Ebpf,
     sockets: SockMap<MapData>,
+    addresses: HashMap<MapData, [u8; 16], u32>,
+    ours: BTreeSet<[u8; 16]>,
     attached: BTreeMap<OtherInterface, SchedClassifierLink>,
     _lookup: SkLookupLink,
-    device: Device,
+    devices: Vec<Device>,
 }
 
-impl SharedPort {
-    /// Gives the port to a device of the kernel. The plane has to be started after this, with the
-    /// port as [`Options::steered`](crate::tun::Options::steered), and
-    /// [brought in](SharedPort::serve).
+impl SharedPorts {
+    /// Gives the ports to devices of the kernel. The plane has to be started after this, as
+    /// [`Options::steered`](crate::tun::Options::steered), and [brought in](SharedPorts::serve).
     ///
     /// # Errors
-    /// When it belongs to somebody else, or the kernel does not know one of the means.
-    pub fn take(port: u16) -> Result<Self, SharingError> {
+    /// When a port belongs to somebody else, or the kernel does not know one of the means.
+    pub fn take() -> Result<Self, SharingError> {
         let mut object = aya::Ebpf::load(OBJECT).map_err(Refusal::of)?;
         for program in [FRAMES, PACKETS] {
             classifier(&mut object, program)
@@ -82,41 +86,58 @@ impl SharedPort {
         }
         let lookup = attach_lookup(&mut object).map_err(Refusal::of_program)?;
         let sockets = take(&mut object, "sockets").and_then(SockMap::try_from);
-        let sockets = sockets.map_err(Refusal::of_map)?;
-        let shared = take(&mut object, "shared").and_then(Array::<MapData, u32>::try_from);
-        let set = shared.and_then(|mut shared| shared.set(0, u32::from(port), 0));
-        set.map_err(Refusal::of_map)?;
-        let device =
-            Device::create(port).map_err(|source| SharingError::Device { port, source })?;
-        let attached = BTreeMap::new();
-        let mut taken = Self { port, object, sockets, attached, _lookup: lookup, device };
+        let addresses = take(&mut object, "addresses").and_then(HashMap::try_from);
+        // As long as there is one alone, the lookup is not asked what may be joined.
+        let devices = PORTS.iter().map(|&(port, name)| {
+            Device::create(name, port).map_err(|source| SharingError::Device { port, source })
+        });
+        let mut taken = Self {
+            sockets: sockets.map_err(Refusal::of_map)?,
+            addresses: addresses.map_err(Refusal::of_map)?,
+            ours: BTreeSet::new(),
+            attached: BTreeMap::new(),
+            _lookup: lookup,
+            devices: devices.collect::<Result<_, _>>()?,
+            object,
+        };
         taken.watch(&[]);
         Ok(taken)
     }
 
-    /// Removes the device that an earlier process left, so that the port is free.
+    /// Removes the devices that an earlier process left, so that the ports are free.
     ///
     /// # Errors
     /// When the kernel refuses.
     pub fn clear() -> io::Result<()> {
-        gro::remove()
+        PORTS.iter().try_for_each(|(_, name)| gro::remove(name))
     }
 
-    /// The port.
-    pub fn port(&self) -> u16 {
-        self.port
-    }
-
-    /// Brings the datagrams of the port to this plane.
+    /// Brings the datagrams of the ports to this plane.
     ///
     /// # Errors
     /// When the kernel does not take its sockets.
     pub fn serve(&mut self, plane: &Tun) -> Result<(), SharingError> {
-        for (ipv6, socket) in plane.steered() {
-            let set = self.sockets.set(u32::from(ipv6), &socket, 0);
-            set.map_err(|error: MapError| SharingError::Socket(sentence(&error)))?;
+        for steered in plane.steered() {
+            let Some(port) = PORTS.iter().position(|(port, _)| *port == steered.port) else {
+                continue;
+            };
+            let place = 2 * u32::from(port == 1) + u32::from(steered.ipv6);
+            let set = self.sockets.set(place, &steered.as_fd(), 0);
+            set.map_err(|error| SharingError::Socket(sentence(&error)))?;
         }
         Ok(())
+    }
+
+    /// Replaces the set of our addresses: streams to them are joined, and no others.
+    pub fn set_locals(&mut self, addresses: &[IpAddr]) {
+        let now: BTreeSet<_> = addresses.iter().map(|address| mapped(*address)).collect();
+        let before = mem::replace(&mut self.ours, now);
+        for gone in before.difference(&self.ours) {
+            warn("an address of ours", absent_is_fine(self.addresses.remove(gone)));
+        }
+        for new in self.ours.difference(&before) {
+            warn("an address of ours", self.addresses.insert(new, 1, 0));
+        }
     }
 
     /// Replaces the set of interfaces the main program does not run on. The loopback interface is
@@ -142,9 +163,9 @@ impl SharedPort {
         }
     }
 
-    /// Leaves the device to the main program, which goes on without us.
+    /// Leaves the devices to the main program, which goes on without us.
     pub fn leave(self) {
-        self.device.leave();
+        self.devices.into_iter().for_each(Device::leave);
     }
 }
 
@@ -179,6 +200,9 @@ fn attach(
 const FRAMES: &str = "steer_frames";
 const PACKETS: &str = "steer_packets";
 const LOOKUP: &str = "steer_sockets";
+
+/// The ports, and what their devices are called.
+const PORTS: [(u16, &str); 2] = [(DATA_PORT, "weft-gro"), (VXLAN_GPE_PORT, "weft-gro-gpe")];
 
 const LOOPBACK: u32 = 1;
 /// Of the calling thread.
