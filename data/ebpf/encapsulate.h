@@ -170,7 +170,7 @@ INLINE int encapsulate(struct __sk_buff *skb, const struct port *port, bool v6)
     struct next_hop *way;
     struct packet packet;
     struct entry entry;
-    struct leaf *leaf;
+    struct leaf leaf;
     struct hop *hop;
     u32 index, wire;
     void *transport;
@@ -183,10 +183,12 @@ INLINE int encapsulate(struct __sk_buff *skb, const struct port *port, bool v6)
         return TCX_NEXT;
     now = bpf_ktime_get_coarse_ns();
     entry.leaf = leaf_for(instance, &packet, now);
-    leaf = entry.leaf ? RECORD(leaves, entry.leaf) : 0;
-    if (!leaf || leaf->kind == LEAF_LOCAL)
+    if (!entry.leaf)
         return TCX_NEXT;
-    if (leaf->kind != LEAF_ENCAP)
+    leaf = read_record(RECORD(leaves, entry.leaf)).leaf;
+    if (leaf.kind == LEAF_LOCAL)
+        return TCX_NEXT;
+    if (leaf.kind != LEAF_ENCAP)
         return except(EXCEPTION_MISS);
     if (unlikely(packet.fragment))
         return except(EXCEPTION_FRAGMENT);
@@ -201,7 +203,7 @@ INLINE int encapsulate(struct __sk_buff *skb, const struct port *port, bool v6)
         return except(EXCEPTION_SYN);
 
     entry.hash = flow_hash(&packet, ports_of(&packet, transport, end));
-    index = pick(leaf->group, entry.hash);
+    index = pick(leaf.group, entry.hash);
     hop = index ? RECORD(hops, index) : 0;
     if (unlikely(!hop))
         return except(EXCEPTION_NO_HOP);

@@ -150,14 +150,15 @@ INLINE u32 flow_hash(const struct packet *packet, u32 ports)
 }
 
 /* Whom a choice falls on; 0 = there is nobody. */
-INLINE u32 choose(const struct choice *choice, u32 slot)
+INLINE u32 choose(const u64 *word, u32 slot)
 {
+    struct choice choice = read_record(word).choice;
     struct slots *table;
 
-    if (!choice || !choice->first || !choice->slots)
-        return choice ? choice->first : 0;
-    table = RECORD(slots, choice->slots);
-    return table ? choice->first + table->member[slot % SLOTS] : 0;
+    if (!choice.first || !choice.slots)
+        return choice.first;
+    table = RECORD(slots, choice.slots);
+    return table ? choice.first + table->member[slot % SLOTS] : 0;
 }
 
 /* The hop of a flow: as Group::pick of weft_fib. 0 = the group has none. */

@@ -115,6 +115,21 @@ INLINE bool is_recent(u64 asked, u64 now)
     return asked && now - asked < MOMENT;
 }
 
+/* A record of two numbers, which user space changes with one store. */
+union record {
+    u64 word;
+    struct leaf leaf;
+    struct choice choice;
+};
+
+/* Reads such a record at once; all zero where there is none. */
+INLINE union record read_record(const volatile u64 *word)
+{
+    union record record = { .word = word ? *word : 0 };
+
+    return record;
+}
+
 /* Leaves the packet to the portable plane and counts why. */
 INLINE int except(enum exception reason)
 {
