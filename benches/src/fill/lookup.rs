@@ -1,13 +1,16 @@
 //! How long a lookup takes in the kernel, in the tables of the running program: a second program
-//! with the same lookup walks through addresses, and the time of its loop is taken off.
+//! with the same lookup walks through addresses, and the time of its loop is taken off. The
+//! kernel's own table for prefixes is measured beside it, since memory is not equally fast
+//! everywhere.
 
 use std::fs;
 use std::net::IpAddr;
 use std::path::Path;
 
-use aya::EbpfLoader;
+use aya::maps::lpm_trie::{Key, LpmTrie};
 use aya::maps::{Array, MapData, MapInfo};
 use aya::programs::{SchedClassifier, TestRun, TestRunOptions, loaded_programs};
+use aya::{Ebpf, EbpfLoader};
 use serde_json::{Value, json};
 use weft_packet::addr::Prefix;
 
@@ -27,8 +30,16 @@ const REPETITIONS: usize = 9;
 /// The maps of the running program that this one reads.
 const SHARED: [&str; 2] = ["nodes", "instances"];
 
-/// `struct task` of the program: count, mask; lookups, found; ns; sum.
+/// `struct task` of the program: count, mask; how, found; ns; sum.
 type Task = [u64; 4];
+
+/// What the program does with each address: `enum how`.
+#[derive(Clone, Copy, PartialEq)]
+enum How {
+    Idle = 0,
+    Ours = 1,
+    Kernel = 2,
+}
 
 /// Nanoseconds of a lookup: of addresses all over the table, and of a few of them again and again.
 /// `pins` is a folder of a BPF file system.
@@ -44,6 +55,7 @@ pub(super) fn measure(prefixes: &[Prefix], pins: &Path) -> Result<Value, String>
     for (index, key) in (0..KEYS).zip(addresses(prefixes)) {
         keys.set(index, key, 0).map_err(|error| explain(&error))?;
     }
+    fill_kernel_table(&mut object, prefixes)?;
     let task = object.take_map("tasks").ok_or("the program has no tasks")?;
     let mut task: Array<_, Task> = task.try_into().map_err(|error| explain(&error))?;
     let program: &mut SchedClassifier = object
@@ -52,34 +64,48 @@ pub(super) fn measure(prefixes: &[Prefix], pins: &Path) -> Result<Value, String>
         .try_into()
         .map_err(|error| explain(&error))?;
     program.load().map_err(|error| explain(&error))?;
-    let mut run = |keys: u32| -> Result<f64, String> {
-        let idle = fastest(program, &mut task, keys, false)?;
-        Ok((fastest(program, &mut task, keys, true)? - idle) / f64::from(LOOKUPS))
+    let mut run = |keys: u32, how: How| -> Result<f64, String> {
+        let idle = fastest(program, &mut task, keys, How::Idle)?;
+        Ok((fastest(program, &mut task, keys, how)? - idle) / f64::from(LOOKUPS))
     };
     Ok(json!({
-        "lookup_ns": run(KEYS)?,
-        "lookup_hot_ns": run(HOT)?,
+        "lookup_ns": run(KEYS, How::Ours)?,
+        "lookup_hot_ns": run(HOT, How::Ours)?,
+        "lookup_same_ns": run(1, How::Ours)?,
         "hot": HOT,
-        "lookup_by": "in the kernel",
+        "kernel_trie_ns": run(KEYS, How::Kernel)?,
+        "kernel_trie_hot_ns": run(HOT, How::Kernel)?,
     }))
 }
 
-/// The shortest time of several runs over so many keys, in nanoseconds.
+/// Puts the prefixes into the kernel's own table.
+fn fill_kernel_table(object: &mut Ebpf, prefixes: &[Prefix]) -> Result<(), String> {
+    let table = object.map_mut("prefixes").ok_or("the program has no prefixes")?;
+    let mut table: LpmTrie<_, u32, u32> = table.try_into().map_err(|error| explain(&error))?;
+    for (number, prefix) in (1..).zip(prefixes) {
+        let IpAddr::V4(address) = prefix.address() else { continue };
+        let key = Key::new(prefix.length().into(), address.to_bits().to_be());
+        table.insert(&key, number, 0).map_err(|error| explain(&error))?;
+    }
+    Ok(())
+}
+
+/// The shortest time of several runs over so many keys, a power of two, in nanoseconds.
 fn fastest(
     program: &SchedClassifier,
     task: &mut Array<MapData, Task>,
     keys: u32,
-    lookups: bool,
+    how: How,
 ) -> Result<f64, String> {
     let mut best = f64::INFINITY;
     for _ in 0..REPETITIONS {
-        let wanted = [pair(LOOKUPS, keys - 1), pair(u32::from(lookups), 0), 0, 0];
+        let wanted = [pair(LOOKUPS, keys - 1), how as u64, 0, 0];
         task.set(0, wanted, 0).map_err(|error| explain(&error))?;
         let frame = [0; 64];
         let options = TestRunOptions { data_in: Some(&frame), ..TestRunOptions::new() };
         program.test_run(options).map_err(|error| explain(&error))?;
         let [_, told, ns, _] = task.get(&0, 0).map_err(|error| explain(&error))?;
-        if lookups && told >> 32 != u64::from(LOOKUPS) {
+        if how != How::Idle && told >> 32 != u64::from(LOOKUPS) {
             return Err(format!("found {} of {LOOKUPS} addresses", told >> 32));
         }
         best = best.min(ns as f64);

@@ -39,8 +39,14 @@ fn table_figures(told: &Value) -> Vec<Figure> {
     let value = |name: &str| told[name].as_f64();
     let text = |name: &str| value(name).map_or_else(|| "?".to_owned(), number);
     let lookup = value("lookup_ns").map(|ns| {
-        let how = told["lookup_by"].as_str().unwrap_or_default();
-        let beside = format!("{how}; of {} hot addresses {}", text("hot"), text("lookup_hot_ns"));
+        let beside = format!(
+            "kernel's trie {}; {} addresses again and again {}, kernel's {}; one {}",
+            text("kernel_trie_ns"),
+            text("hot"),
+            text("lookup_hot_ns"),
+            text("kernel_trie_hot_ns"),
+            text("lookup_same_ns")
+        );
         Figure::new("dataplane.ebpf.lookup_1m_ns", ns, beside)
     });
     let update = value("update_per_s").map(|rate| {
