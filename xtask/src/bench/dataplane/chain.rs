@@ -121,6 +121,11 @@ impl Chain {
 
     /// Starts `weft run` in x1 or x2.
     pub(super) fn start_router(&self, node: &str) -> Result<Child> {
+        self.start_router_of(node, &self.weft)
+    }
+
+    /// The same of another binary.
+    pub(super) fn start_router_of(&self, node: &str, weft: &Path) -> Result<Child> {
         let Routers::Weft { driver, encapsulation } = self.network.routers else {
             return Err(format!("{} has no routers of ours", self.network.title));
         };
@@ -139,12 +144,21 @@ impl Chain {
             .replace("REMOTE-RLOC", site.remote_rloc);
         let file = self.file(node, "toml");
         fs::write(&file, config).map_err(|error| format!("{}: {error}", file.display()))?;
-        let weft = self.weft.to_string_lossy();
-        let mut command = self.inside(node, &[&weft, "run"])?;
+        let mut command = self.inside(node, &[&weft.to_string_lossy(), "run"])?;
         command.arg("--config").arg(file).arg("--socket").arg(self.file(node, "sock"));
         command.arg("--state").arg(self.file(node, "state"));
         command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(self.log(node)?);
         command.spawn().map_err(|error| format!("weft: {error}"))
+    }
+
+    /// A copy of the binary, as an upgrade puts one beside it.
+    pub(super) fn next_binary(&self) -> Result<PathBuf> {
+        let folder = self.folder.join("next");
+        let next = folder.join("weft");
+        fs::create_dir_all(&folder)
+            .and_then(|()| fs::copy(&self.weft, &next))
+            .map_err(|error| format!("{}: {error}", next.display()))?;
+        Ok(next)
     }
 
     /// The process of `weft run` in a node.

@@ -1,5 +1,5 @@
-//! A router is restarted while packets pass it every millisecond in both directions. What the
-//! kernel carries must not notice.
+//! A router is restarted, and replaced by another binary, while packets pass it every millisecond
+//! in both directions. What the kernel carries must not notice.
 
 use std::path::Path;
 use std::process::Stdio;
@@ -30,24 +30,25 @@ pub(in crate::bench) fn measure(tools: &Tools, effort: Effort) -> Result<Measure
     let Some(chain) = chains.first() else {
         return Ok(Measured { figures: Vec::new(), missing });
     };
+    let next = chain.next_binary()?;
     let (mut sent, mut lost) = (0.0, 0.0);
     for round in 1..=effort.rounds {
-        let (pinged, answered) = restart(chain)?;
-        note(&format!(
-            "round {round} of {}: {} of {pinged} lost",
-            effort.rounds,
-            pinged - answered
-        ));
-        sent += pinged;
-        lost += pinged - answered;
+        for (what, weft) in [("restarted", &tools.weft), ("upgraded", &next)] {
+            let (pinged, answered) = restart(chain, weft)?;
+            let gone = pinged - answered;
+            note(&format!("round {round} of {}: {what}, {gone} of {pinged} lost", effort.rounds));
+            sent += pinged;
+            lost += gone;
+        }
     }
-    let beside = format!("of {} pings over {} restarts", number(sent), effort.rounds);
+    let rounds = effort.rounds;
+    let beside = format!("of {} pings over {rounds} restarts, {rounds} upgrades", number(sent));
     Ok(vec![Figure::new("dataplane.restart_lost", lost, beside)].into())
 }
 
-/// Restarts the router; how many pings were sent meanwhile, and how many answered.
+/// Restarts the router, by this binary; how many pings were sent meanwhile, and how many answered.
 #[expect(clippy::disallowed_methods, reason = "keeps to the time the pings take")]
-fn restart(chain: &Chain) -> Result<(f64, f64)> {
+fn restart(chain: &Chain, weft: &Path) -> Result<(f64, f64)> {
     let seconds = COUNTED.as_secs().to_string();
     let ping = ["ping", "-n", "-q", "-i", "0.001", "-w", &seconds, FAR];
     let began = Instant::now();
@@ -55,7 +56,7 @@ fn restart(chain: &Chain) -> Result<(f64, f64)> {
     sleep(BEFORE);
     stop(chain)?;
     sleep(AWAY);
-    let mut router = chain.start_router(ROUTER)?;
+    let mut router = chain.start_router_of(ROUTER, weft)?;
     while chain.data_plane(ROUTER).is_err() {
         if matches!(router.try_wait(), Ok(Some(_))) {
             return Err(format!("{ROUTER} does not start again"));
