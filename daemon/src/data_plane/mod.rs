@@ -19,6 +19,8 @@ use weft_data::tun::{ByFamily, Tun, Upcalls, Volume};
 use weft_fib::{Fib, Reader};
 use weft_manage::config::{Config, Driver, OnExit};
 
+use shared::Entrances;
+
 use crate::host::facts::Facts;
 use crate::host::pins;
 use crate::host::plan::device_name;
@@ -41,6 +43,8 @@ pub(crate) struct DataPlane {
     fast: Fast,
     /// The data ports, if the kernel joins streams on them.
     shared: Option<SharedPorts>,
+    /// Where packets to shared ports come in, by who takes care of them.
+    entrances: Entrances,
     /// The kernel goes on forwarding when we stop.
     keeps: bool,
     /// Why the fast path does not take the packets of some interfaces.
@@ -88,7 +92,7 @@ impl DataPlane {
         let (tun, shared) = shared::start(options, shared, |options| {
             Tun::start(options, &devices, reader.clone(), upcalls.clone())
         })?;
-        Ok(Self { tun, fast, shared, keeps, unserved: None, synced: None })
+        Ok(Self { tun, fast, shared, entrances: Entrances::default(), keeps, unserved: None, synced: None })
     }
 
     /// The portable plane.
@@ -103,27 +107,40 @@ impl DataPlane {
         if let Some(shared) = &mut self.shared {
             options.steered = true;
             shared.set_locals(&ports::locals(facts));
-            shared.watch(&shared::others(config, facts));
         }
         if let Fast::Runs(fast) = &mut self.fast {
             options.udp_gro = false;
             fast.set_options(&options);
             fast.set_instances(&ports::instances(config, facts));
             fast.set_locals(&ports::locals(facts));
-            let unserved = fast.set_ports(&ports::ports(config, facts)).err();
+            let ports = ports::ports(config, facts);
+            let unserved = fast.set_ports(&ports).err();
+            self.entrances = Entrances::of(&ports, unserved.as_ref(), config, facts);
             let unserved = unserved.map(|error| error.to_string());
             if let Some(error) = unserved.as_ref().filter(|_| unserved != self.unserved) {
                 tracing::warn!("{error}; the portable plane does");
             }
             self.unserved = unserved;
         }
+        self.watch_entrances();
         self.tun.set_options(options);
+    }
+
+    /// Sees to it that packets to shared ports reach the portable plane by every link.
+    fn watch_entrances(&mut self) {
+        if let (Some(shared), Fast::Runs(fast)) = (&mut self.shared, &self.fast) {
+            shared.watch(&self.entrances.of_nobody(fast.is_attached()));
+        }
     }
 
     /// Hands what was published to the fast path.
     pub(crate) fn published(&mut self, fib: &mut Fib) {
         if let Fast::Runs(fast) = &mut self.fast {
+            let before = fast.is_attached();
             fast.apply(now(), fib.take_updates());
+            if before != fast.is_attached() {
+                self.watch_entrances();
+            }
         }
     }
 

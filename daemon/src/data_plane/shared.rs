@@ -4,7 +4,7 @@
 
 use std::collections::BTreeSet;
 
-use weft_data::ebpf::{OtherInterface, SharedPorts};
+use weft_data::ebpf::{Error, OtherInterface, Port, SharedPorts};
 use weft_data::tun::{self, Options, Tun};
 use weft_manage::config::Config;
 
@@ -44,8 +44,45 @@ pub(super) fn start(
     Ok((start(options)?, None))
 }
 
-/// The links that the fast path is not attached to and that packets may come from.
-pub(super) fn others(config: &Config, facts: &Facts) -> Vec<OtherInterface> {
+/// The links that packets to the ports may come in by.
+#[derive(Default)]
+pub(super) struct Entrances {
+    /// The fast path is attached there, unless it is attached nowhere.
+    fast: Vec<u32>,
+    /// It is not.
+    others: Vec<OtherInterface>,
+}
+
+impl Entrances {
+    /// Sorts the links; `unserved` is what the fast path said of its own, `ports`.
+    pub(super) fn of(
+        ports: &[Port],
+        unserved: Option<&Error>,
+        config: &Config,
+        facts: &Facts,
+    ) -> Self {
+        let unserved = match unserved {
+            Some(Error::Ports(unserved)) => unserved.as_slice(),
+            _ => &[],
+        };
+        let framed = unserved.iter().map(|(interface, _)| framed(*interface));
+        let others = framed.chain(unframed(config, facts)).collect();
+        Self { fast: ports.iter().map(|port| port.interface).collect(), others }
+    }
+
+    /// Those where somebody has to steer packets in the place of the fast path.
+    pub(super) fn of_nobody(&self, fast: bool) -> Vec<OtherInterface> {
+        let more = self.fast.iter().filter(|_| !fast).map(|interface| framed(*interface));
+        self.others.iter().copied().chain(more).collect()
+    }
+}
+
+fn framed(interface: u32) -> OtherInterface {
+    OtherInterface { interface, ethernet: true }
+}
+
+/// Links without Ethernet, but for our own devices.
+fn unframed(config: &Config, facts: &Facts) -> impl Iterator<Item = OtherInterface> {
     let devices: BTreeSet<_> = config
         .instances
         .iter()
@@ -53,10 +90,9 @@ pub(super) fn others(config: &Config, facts: &Facts) -> Vec<OtherInterface> {
         .collect();
     let links = facts.links.values();
     links
-        .filter(|link| link.up && !link.ethernet && !devices.contains(&link.name))
-        .filter(|link| link.name != LOOPBACK)
+        .filter(|link| link.up && !link.ethernet && link.name != LOOPBACK)
+        .filter(move |link| !devices.contains(&link.name))
         .map(|link| OtherInterface { interface: link.index, ethernet: false })
-        .collect()
 }
 
 /// Always taken care of, and its packets do have an Ethernet header.
@@ -69,7 +105,7 @@ mod tests {
     use weft_manage::config::{UplinkNames, check_text};
 
     #[test]
-    fn links_without_frames_are_watched_but_not_our_own() {
+    fn links_without_the_fast_path_are_watched_but_not_our_own() {
         let text = "[itr]\nmap-resolvers = [\"192.0.2.1\"]\n";
         let (config, report) = check_text("weft.toml", text, &mut UplinkNames::default());
         let config = config.unwrap_or_else(|| panic!("{}", report.render(false)));
@@ -89,7 +125,17 @@ mod tests {
             .into(),
             ..Facts::default()
         };
-        let watched = others(&config, &facts);
-        assert_eq!(watched, [OtherInterface { interface: 3, ethernet: false }]);
+        let port = |interface| Port {
+            interface,
+            instance: None,
+            encapsulate: true,
+            decapsulate: true,
+            peer: false,
+        };
+        let unserved = Error::Ports(vec![(6, "no memory".to_owned())]);
+        let entrances = Entrances::of(&[port(2), port(6)], Some(&unserved), &config, &facts);
+        let ppp = OtherInterface { interface: 3, ethernet: false };
+        assert_eq!(entrances.of_nobody(true), [framed(6), ppp]);
+        assert_eq!(entrances.of_nobody(false), [framed(6), ppp, framed(2), framed(6)]);
     }
 }

@@ -242,6 +242,12 @@ impl Ebpf {
         sum
     }
 
+    /// Whether the program is on its interfaces. It is not while the kernel has no memory for the
+    /// tables it needs; the portable plane gets all packets then.
+    pub fn is_attached(&self) -> bool {
+        self.incomplete.is_none()
+    }
+
     /// How many times a program was loaded: once at the start, and whenever tables grew.
     pub fn loads(&self) -> u32 {
         self.loads
