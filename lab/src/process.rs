@@ -183,7 +183,8 @@ impl Process {
     /// Ends the process and what it started, without asking.
     pub fn kill(&self) -> Result<(), Error> {
         self.signal_group(Signal::SIGKILL);
-        for _attempt in 0..500 {
+        // what it holds of the kernel's network is given back under a lock that others want too
+        for _attempt in 0..2000 {
             if self.ended().is_some() {
                 return Ok(());
             }
