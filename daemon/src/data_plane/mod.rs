@@ -92,7 +92,15 @@ impl DataPlane {
         let (tun, shared) = shared::start(options, shared, |options| {
             Tun::start(options, &devices, reader.clone(), upcalls.clone())
         })?;
-        Ok(Self { tun, fast, shared, entrances: Entrances::default(), keeps, unserved: None, synced: None })
+        Ok(Self {
+            tun,
+            fast,
+            shared,
+            entrances: Entrances::default(),
+            keeps,
+            unserved: None,
+            synced: None,
+        })
     }
 
     /// The portable plane.
@@ -238,19 +246,18 @@ impl DataPlane {
 /// it over.
 fn start_fast(config: &Config) -> Result<(Fast, bool), Error> {
     let plane = &config.data_plane;
-    let fast = match plane.driver {
-        Driver::Tun | Driver::None => Fast::NotWanted,
-        Driver::Auto | Driver::Ebpf => match fast_path_refused() {
-            Some(why) => Fast::Refused(why),
-            None => {
-                let pins = pins(config);
-                let options = options::options(config, &Facts::default());
-                match Ebpf::start(&options, pins.as_deref()) {
-                    Ok(fast) => return Ok((Fast::Runs(Box::new(fast)), pins.is_some())),
-                    Err(error) => Fast::Refused(error.to_string()),
-                }
-            }
-        },
+    let wanted = matches!(plane.driver, Driver::Auto | Driver::Ebpf);
+    let fast = if !wanted {
+        Fast::NotWanted
+    } else if let Some(why) = fast_path_refused() {
+        Fast::Refused(why)
+    } else {
+        let pins = pins(config);
+        let options = options::options(config, &Facts::default());
+        match Ebpf::start(&options, pins.as_deref()) {
+            Ok(fast) => return Ok((Fast::Runs(Box::new(fast)), pins.is_some())),
+            Err(error) => Fast::Refused(error.to_string()),
+        }
     };
     forget_pins(&plane.pin_path);
     match fast {
