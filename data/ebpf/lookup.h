@@ -21,18 +21,21 @@ INLINE bool is_below(const struct node *node, u32 depth, u64 hi, u64 lo)
 /* The leaf of the longest prefix that contains an address of `width` octets; 0 = none does. */
 GLOBAL u32 longest_match(u32 index, u64 hi, u64 lo, u32 width)
 {
-    u32 best = 0, depth, entry;
+    u32 best = 0, depth = 0, entry = 0;
 
     for (u32 step = 0; step <= 16; step++) {
         struct node *node = RECORD(nodes, index);
 
         if (!node)
             break;
-        depth = node->depth;
-        if (!is_below(node, depth, hi, lo))
-            break;
-        if (node->leaf)
-            best = node->leaf;
+        /* The head of a node is on another cache line than the slot: look only if it says more. */
+        if (!(entry & NODE_BARE)) {
+            depth = node->depth;
+            if (!is_below(node, depth, hi, lo))
+                break;
+            if (node->leaf)
+                best = node->leaf;
+        }
         if (depth >= width)
             break;
         entry = node->next[(depth < 8 ? hi >> (56 - depth * 8) : lo >> ((120 - depth * 8) & 63))
@@ -42,7 +45,8 @@ GLOBAL u32 longest_match(u32 index, u64 hi, u64 lo, u32 width)
                 best = entry;
             break;
         }
-        index = entry & ~NODE_CHILD;
+        index = entry & ~(NODE_CHILD | NODE_BARE);
+        depth++;
     }
     return best;
 }

@@ -62,6 +62,7 @@ struct instance {
 };
 
 #define NODE_CHILD 0x80000000u
+#define NODE_BARE 0x40000000u  /* with NODE_CHILD: one octet deeper and without a leaf of its own */
 
 /*
  * A node of a trie of octets with path compression: `nodes`. The key is an address of 16 octets.
@@ -72,7 +73,7 @@ struct node {
     u64 path_lo;
     u32 depth;
     u32 leaf;      /* of the prefix of exactly `depth` octets */
-    u32 next[256]; /* by the octet at `depth`: NODE_CHILD | node, leaf, or 0 */
+    u32 next[256]; /* by the octet at `depth`: NODE_CHILD [| NODE_BARE] | node, leaf, or 0 */
 };
 
 enum leaf_kind {

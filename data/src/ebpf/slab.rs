@@ -100,7 +100,7 @@ impl Slab {
         if !self.exceeds(records) {
             return records;
         }
-        self.used.saturating_mul(2).max(self.fresh).checked_next_power_of_two().unwrap_or(ENDLESS)
+        larger(self.used).max(self.fresh).checked_next_power_of_two().unwrap_or(ENDLESS)
     }
 
     /// A free run, cut from a longer one if need be.
@@ -133,6 +133,14 @@ const ENDLESS: u32 = 1 << 31;
 
 /// How long a released record is not used again. The program runs for microseconds.
 const GRACE: Duration = Duration::from_secs(1);
+
+/// Room for `used` records and as many again, for more where that costs little: every growth
+/// loads a program and fills all its tables.
+pub(super) fn larger(used: u32) -> u32 {
+    used.saturating_mul(if used < SMALL { 4 } else { 2 })
+}
+
+const SMALL: u32 = 1 << 17;
 
 #[cfg(test)]
 #[expect(clippy::disallowed_methods, reason = "time has to start somewhere")]
@@ -190,7 +198,7 @@ mod tests {
     }
 
     #[test]
-    fn a_table_too_small_gets_room_for_twice_as_much() {
+    fn a_table_too_small_gets_much_more_room() {
         let mut slab = Slab::endless();
         for _ in 0..15 {
             slab.take_one();
@@ -199,7 +207,7 @@ mod tests {
         assert_eq!(slab.wanted(16), 16);
         slab.take_one();
         assert!(slab.exceeds(16));
-        assert_eq!(slab.wanted(16), 32);
+        assert_eq!(slab.wanted(16), 64);
         (1..=16).for_each(|record| slab.release(Instant::now(), record, 1));
         assert_eq!(slab.wanted(16), 32, "what rests needs room too");
     }

@@ -115,11 +115,12 @@ impl Trie {
         let node = Node::of(records, home);
         for slot in place.slots() {
             match node.slot(slot) {
-                Slot::Leaf(old) if old == leaf => node.set_slot(slot, Slot::leaf(heir)),
-                Slot::Node(child) => {
-                    let child = Node::of(records, child);
+                Slot::Leaf(old) if old == leaf => node.end(slot, heir),
+                Slot::Node(index) => {
+                    let child = Node::of(records, index);
                     if child.leaf() == leaf && child.depth() == place.depth + 1 {
                         child.set_leaf(heir);
+                        node.lead(records, slot, index);
                         self.tidy(records, now, home, slot);
                     }
                 }
@@ -157,7 +158,7 @@ impl Trie {
                 }
             };
             let Ok(fork) = self.node(records, key, shared) else {
-                node.set_slot(slot, Slot::Leaf(UNKNOWN));
+                node.end(slot, UNKNOWN);
                 return Err(Full);
             };
             let fork_node = Node::of(records, fork);
@@ -166,7 +167,7 @@ impl Trie {
                 Slot::Leaf(leaf) => fork_node.set_leaf(leaf),
                 Slot::Node(child) => {
                     let path = Node::of(records, child).path();
-                    fork_node.set_slot(path.octet(shared), below);
+                    fork_node.lead(records, path.octet(shared), child);
                 }
             }
             let home = if shared == depth {
@@ -174,13 +175,13 @@ impl Trie {
             } else {
                 let Ok(home) = self.node(records, key, depth) else {
                     self.nodes.give_back(fork, 1);
-                    node.set_slot(slot, Slot::Leaf(UNKNOWN));
+                    node.end(slot, UNKNOWN);
                     return Err(Full);
                 };
-                fork_node.set_slot(key.octet(shared), Slot::Node(home));
+                fork_node.lead(records, key.octet(shared), home);
                 home
             };
-            node.set_slot(slot, Slot::Node(fork));
+            node.lead(records, slot, fork);
             return Ok(home);
         }
     }
@@ -196,8 +197,8 @@ impl Trie {
     ) -> Result<(), Full> {
         let node = Node::of(records, home);
         match node.slot(slot) {
-            Slot::Nothing => node.set_slot(slot, Slot::Leaf(leaf)),
-            Slot::Leaf(old) if self.yields(old, leaf) => node.set_slot(slot, Slot::Leaf(leaf)),
+            Slot::Nothing => node.end(slot, leaf),
+            Slot::Leaf(old) if self.yields(old, leaf) => node.end(slot, leaf),
             Slot::Leaf(_) => {}
             Slot::Node(child) => {
                 let below = place.depth + 1;
@@ -206,18 +207,19 @@ impl Trie {
                     let old = child_node.leaf();
                     if old == 0 || self.yields(old, leaf) {
                         child_node.set_leaf(leaf);
+                        node.lead(records, slot, child);
                     }
                     return Ok(());
                 }
                 let path = child_node.path();
                 let Ok(between) = self.node(records, path, below) else {
-                    node.set_slot(slot, Slot::Leaf(UNKNOWN));
+                    node.end(slot, UNKNOWN);
                     return Err(Full);
                 };
                 let between_node = Node::of(records, between);
                 between_node.set_leaf(leaf);
-                between_node.set_slot(path.octet(below), Slot::Node(child));
-                node.set_slot(slot, Slot::Node(between));
+                between_node.lead(records, path.octet(below), child);
+                node.lead(records, slot, between);
             }
         }
         Ok(())
@@ -234,18 +236,17 @@ impl Trie {
         let parent = Node::of(records, parent);
         let Slot::Node(child) = parent.slot(slot) else { return };
         let node = Node::of(records, child);
-        let instead = match node.only() {
-            Only::Nothing => Slot::leaf(node.leaf()),
+        match node.only() {
+            Only::Nothing => parent.end(slot, node.leaf()),
             Only::One(Slot::Node(below)) if node.leaf() == 0 => {
                 let grandchild = Node::of(records, below);
                 if grandchild.depth() == node.depth() + 1 && grandchild.leaf() != 0 {
                     return;
                 }
-                Slot::Node(below)
+                parent.lead(records, slot, below);
             }
             Only::One(_) | Only::More => return,
-        };
-        parent.set_slot(slot, instead);
+        }
         self.nodes.release(now, child, 1);
     }
 
@@ -271,26 +272,30 @@ pub(super) fn lookup(records: &impl Records, root: u32, address: IpAddr) -> u32 
         IpAddr::V4(_) => (Key::of(address), 4),
         IpAddr::V6(_) => (Key::of(address), 16),
     };
-    let mut best = 0;
-    let mut at = root;
+    let (mut best, mut at, mut depth, mut bare) = (0, root, 0, false);
     for _ in 0..=width {
         let node = Node::of(records, at);
-        let depth = node.depth();
-        if key.first(depth) != node.path() {
-            break;
-        }
-        let leaf = node.leaf();
-        if leaf != 0 {
-            best = leaf;
+        if !bare {
+            depth = node.depth();
+            if key.first(depth) != node.path() {
+                break;
+            }
+            let leaf = node.leaf();
+            if leaf != 0 {
+                best = leaf;
+            }
         }
         if depth >= width {
             break;
         }
-        match node.slot(key.octet(depth)) {
+        let number = node.number(key.octet(depth));
+        match Slot::from_number(number) {
             Slot::Nothing => break,
             Slot::Leaf(leaf) => return leaf,
             Slot::Node(child) => at = child,
         }
+        bare = number & layout::Node::BARE != 0;
+        depth += 1;
     }
     best
 }
@@ -415,15 +420,7 @@ impl Slot {
     fn from_number(number: u32) -> Self {
         match number & layout::Node::CHILD {
             0 => Self::leaf(number),
-            _ => Self::Node(number & !layout::Node::CHILD),
-        }
-    }
-
-    fn number(self) -> u32 {
-        match self {
-            Self::Nothing => 0,
-            Self::Leaf(leaf) => leaf,
-            Self::Node(node) => node | layout::Node::CHILD,
+            _ => Self::Node(number & !(layout::Node::CHILD | layout::Node::BARE)),
         }
     }
 }
@@ -461,14 +458,32 @@ impl<'a> Node<'a> {
     }
 
     fn slot(self, octet: u8) -> Slot {
-        let pair = self.pair(SLOTS + usize::from(octet / 2));
-        Slot::from_number(pair[usize::from(octet % 2)])
+        Slot::from_number(self.number(octet))
     }
 
-    fn set_slot(self, octet: u8, slot: Slot) {
+    fn number(self, octet: u8) -> u32 {
+        let pair = self.pair(SLOTS + usize::from(octet / 2));
+        pair[usize::from(octet % 2)]
+    }
+
+    /// Ends the way of an octet here.
+    fn end(self, octet: u8, leaf: u32) {
+        self.set_number(octet, leaf);
+    }
+
+    /// Leads an octet to a child, which is complete. To be called again when the child's leaf
+    /// changed.
+    fn lead(self, records: &impl Records, octet: u8, child: u32) {
+        let node = Node::of(records, child);
+        let bare = node.leaf() == 0 && node.depth() == self.depth() + 1;
+        let marks = layout::Node::CHILD | if bare { layout::Node::BARE } else { 0 };
+        self.set_number(octet, child | marks);
+    }
+
+    fn set_number(self, octet: u8, number: u32) {
         let at = SLOTS + usize::from(octet / 2);
         let mut pair = self.pair(at);
-        pair[usize::from(octet % 2)] = slot.number();
+        pair[usize::from(octet % 2)] = number;
         self.set_pair(at, pair);
     }
 

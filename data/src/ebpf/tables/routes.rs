@@ -11,7 +11,7 @@ use weft_packet::addr::{EidPrefix, InstanceId};
 use super::pairs::put;
 use crate::ebpf::layout::Leaf;
 use crate::ebpf::records::{Records, Table, fill, join, publish, take_counts};
-use crate::ebpf::slab::Slab;
+use crate::ebpf::slab::{self, Slab};
 use crate::ebpf::trie::{self, Trie};
 
 /// The leaves and the tries that lead to them.
@@ -177,7 +177,7 @@ impl Routes {
         if !self.lacks_nodes {
             return now;
         }
-        trie::estimate(self.numbers.keys().copied()).max(now.saturating_mul(2))
+        trie::estimate(self.numbers.keys().copied()).max(slab::larger(now))
     }
 
     pub(super) fn wake(&mut self, now: Instant) {

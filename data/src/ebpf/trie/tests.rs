@@ -245,3 +245,42 @@ fn a_reader_gets_the_answer_of_before_or_after() {
         assert!(enough(), "the reader hardly saw anything change");
     });
 }
+
+#[test]
+fn exactly_bare_children_are_marked_so() {
+    let mut both = Both::new(256);
+    let prefixes = [
+        "10.1.2.0/24",
+        "10.1.3.3/32",
+        "10.1.3.4/32",
+        "10.1.0.0/16",
+        "10.2.3.4/32",
+        "10.2.9.9/32",
+        "10.0.0.0/8",
+    ];
+    let check = |both: &Both| {
+        let mut bare = 0;
+        let mut nodes = vec![both.root];
+        while let Some(parent) = nodes.pop() {
+            let parent = Node::of(&both.memory, parent);
+            for octet in 0..=u8::MAX {
+                let Slot::Node(child) = parent.slot(octet) else { continue };
+                let node = Node::of(&both.memory, child);
+                let is_bare = node.leaf() == 0 && node.depth() == parent.depth() + 1;
+                let marked = parent.number(octet) & layout::Node::BARE != 0;
+                assert_eq!(marked, is_bare, "{:?}", node.path());
+                bare += u32::from(marked);
+                nodes.push(child);
+            }
+        }
+        bare
+    };
+    for prefix in prefixes {
+        both.set(prefix.parse().unwrap());
+        check(&both);
+    }
+    for prefix in ["10.0.0.0/8", "10.1.0.0/16"] {
+        both.clear(prefix.parse().unwrap());
+        assert!(check(&both) > 0, "without {prefix} its node is bare");
+    }
+}
