@@ -1,7 +1,6 @@
 //! What `cargo xtask bench` runs: the load generator of the data-plane rows, a data plane with a
 //! full table, and the control-plane rows. Each prints one JSON object.
 
-mod awake;
 mod blast;
 mod connect;
 mod fill;
@@ -14,7 +13,6 @@ Usage: weft-bench send ADDRESS PORT SECONDS PAYLOAD [DESTINATIONS]
        weft-bench receive ADDRESS PORT SECONDS
        weft-bench listen ADDRESS PORT
        weft-bench connect ADDRESS PORT
-       weft-bench awake
        weft-bench fill DEVICE LOCAL REMOTE LOCAL-EID REMOTE-EID PREFIXES HOST-PORT UPLINK PINS
        weft-bench register | request | memory
 ";
@@ -27,7 +25,6 @@ fn main() -> ExitCode {
         ["receive", rest @ ..] => blast::receive(rest),
         ["listen", rest @ ..] => connect::listen(rest),
         ["connect", rest @ ..] => connect::connect(rest),
-        ["awake"] => Ok(awake::awake()),
         ["fill", rest @ ..] => fill::fill(rest),
         ["register"] => mapping_system::register(),
         ["request"] => mapping_system::request(),

@@ -1,7 +1,6 @@
 //! Forwarding, beside the kernel's own: in one machine, as on a wire, with a table of a million
 //! prefixes, and while the router is restarted.
 
-mod awake;
 mod chain;
 mod check;
 mod network;
@@ -13,7 +12,6 @@ mod scale;
 pub(super) use restart::measure as restart;
 pub(super) use scale::measure as scale;
 
-use self::awake::Awake;
 use self::network::{FORWARDING, PLAIN, VXLAN, WIRE};
 use self::quantity::{DESTINATIONS, Test};
 use self::rounds::{Samples, bring_up};
@@ -27,7 +25,6 @@ pub(super) fn forwarding(tools: &Tools, effort: Effort) -> Result<Measured> {
     let chains = bring_up(&FORWARDING, tools, &mut missing)?;
     let flood = [Test::Flood(1), Test::Flood(DESTINATIONS)];
     let tests = [Test::Tcp(1), Test::Tcp(4), flood[0], flood[1], Test::Ping];
-    let _awake = Awake::keep(tools)?;
     let samples = Samples::take(&chains, &tests, effort, &mut missing);
     let Measured { figures, .. } = samples.figures(&FORWARDING, &PLAIN, "");
     Ok(Measured { figures, missing })
@@ -38,7 +35,6 @@ pub(super) fn wire(tools: &Tools, effort: Effort) -> Result<Measured> {
     let mut missing = Vec::new();
     let chains = bring_up(&WIRE, tools, &mut missing)?;
     let tests = [Test::Tcp(1), Test::Tcp(4), Test::Flood(1), Test::Ping];
-    let _awake = Awake::keep(tools)?;
     let samples = Samples::take(&chains, &tests, effort, &mut missing);
     for chain in &chains {
         check::wire(chain).map_err(|error| format!("{}: {error}", chain.network.title))?;

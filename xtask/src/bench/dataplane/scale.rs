@@ -4,7 +4,6 @@
 
 use serde_json::Value;
 
-use super::awake::Awake;
 use super::network::{FEW, MANY};
 use super::quantity::{DESTINATIONS, Quantity, Test};
 use super::rounds::{Samples, bring_up};
@@ -21,7 +20,6 @@ pub(in crate::bench) fn measure(tools: &Tools, effort: Effort) -> Result<Measure
     };
     let told = full.filled.first().cloned().unwrap_or_default();
     note(&format!("x1 says {told}"));
-    let _awake = Awake::keep(tools)?;
     let samples = Samples::take(&chains, &[Test::Flood(DESTINATIONS)], effort, &mut missing);
     let mut figures = Vec::new();
     let quantity = Quantity::Pps64Flows;
