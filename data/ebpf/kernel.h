@@ -119,6 +119,7 @@ _Static_assert(sizeof(struct bpf_fib_lookup) == 64, "of <linux/bpf.h>");
 
 #define BPF_FIB_LOOKUP_OUTPUT 2
 #define BPF_FIB_LKUP_RET_SUCCESS 0
+#define BPF_FIB_LKUP_RET_NO_NEIGH 7
 
 struct bpf_redir_neigh {
     u32 nh_family;

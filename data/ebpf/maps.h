@@ -41,6 +41,7 @@ struct address {
 /* How a packet leaves, as the kernel's routes say: the answer of bpf_fib_lookup, kept a moment. */
 struct next_hop {
     u64 asked;   /* when; 0 = never */
+    u64 silent;  /* since when the neighbour has not answered; 0 = it has */
     u32 version; /* of the hop it was asked for */
     u32 ifindex; /* 0 = the kernel has no plain route */
     u32 gateway[4];

@@ -9,23 +9,36 @@
 
 #include "lookup.h"
 
-/*
- * Asks the kernel, and keeps the answer in `way`. Where a neighbour is not resolved yet, packets are
- * the portable plane's: sending them resolves it, and if nobody answers, the kernel tells senders.
- */
+/* How long a neighbour may take to answer, in ns. Some do not answer to redirected packets at all. */
+#define PATIENCE 20000000ULL
+/* A silence that nobody asked into for so long is over, in ns. */
+#define SILENCE 1000000000ULL
+
+/* Asks the kernel, and keeps the answer in `way`, which says what was known before. */
 static __attribute__((noinline)) void ask(struct __sk_buff *skb, struct bpf_fib_lookup *lookup,
                                           u32 flags, struct next_hop *way, u64 now)
 {
+    u64 silent = way->silent;
+    u64 asked = way->asked;
     struct port *port;
     long result;
 
     lookup->mtu = 1; /* says: tell the MTU */
     result = bpf_fib_lookup(skb, lookup, sizeof(*lookup), flags);
     way->asked = now;
+    way->silent = 0;
     way->ifindex = 0;
-    if (result != BPF_FIB_LKUP_RET_SUCCESS)
+    way->mtu = 0xffff;
+    if (result == BPF_FIB_LKUP_RET_NO_NEIGH) {
+        /* Who stays silent is the portable plane's: through it the kernel tells senders. */
+        way->silent = silent && now - asked < SILENCE ? silent : now;
+        if (now - way->silent > PATIENCE)
+            return;
+    } else if (result != BPF_FIB_LKUP_RET_SUCCESS) {
         return;
-    way->mtu = lookup->mtu;
+    } else {
+        way->mtu = lookup->mtu;
+    }
     way->ifindex = lookup->ifindex;
     way->family = lookup->family;
     copy(way->gateway, lookup->dst, sizeof(way->gateway));
@@ -56,7 +69,7 @@ INLINE struct next_hop *way_of_hop(struct __sk_buff *skb, u32 index, const struc
 
         if (way->version != hop->version) {
             way->version = hop->version;
-            way->asked = 0;
+            way->asked = way->silent = 0;
         }
         copy(lookup.src, hop->local, sizeof(lookup.src));
         copy(lookup.dst, hop->remote, sizeof(lookup.dst));
@@ -97,7 +110,7 @@ INLINE struct host *host_of(struct __sk_buff *skb, u32 id, const struct packet *
         if (!known) {
             host->address = address;
             host->id = id;
-            way->asked = 0;
+            way->asked = way->silent = 0;
         }
         write_key(lookup.src, packet->source, packet->v6);
         write_key(lookup.dst, address, packet->v6);
@@ -118,7 +131,7 @@ INLINE int leave(struct next_hop *way, bool fresh, struct ethernet *ethernet)
 {
     u32 *macs = (u32 *)ethernet;
 
-    if (unlikely(fresh)) {
+    if (unlikely(fresh || way->silent)) {
         struct bpf_redir_neigh next = { .nh_family = way->family };
 
         copy(next.nh, way->gateway, sizeof(next.nh));
