@@ -74,6 +74,9 @@ INLINE struct next_hop *way_of_hop(struct __sk_buff *skb, u32 index, const struc
         copy(lookup.src, hop->local, sizeof(lookup.src));
         copy(lookup.dst, hop->remote, sizeof(lookup.dst));
         ask(skb, &lookup, BPF_FIB_LOOKUP_OUTPUT, way, now);
+        /* To the kernel's IPv6 an interface is a mere wish. */
+        if (hop->interface && way->ifindex != hop->interface)
+            way->ifindex = 0;
         *fresh = true;
     }
     return way->ifindex ? way : 0;

@@ -375,6 +375,7 @@ fn rule(message: &RuleMessage) -> Option<Rule> {
             RuleAttribute::Table(table) => number = *table,
             RuleAttribute::SuppressPrefixLen(0) => suppressed = true,
             RuleAttribute::Iifname(name) => rule.selector = Selector::Interface(name.clone()),
+            RuleAttribute::Oifname(name) => rule.selector = Selector::Out(name.clone()),
             RuleAttribute::Source(ip) => {
                 rule.selector = Selector::From(Prefix::new(*ip, message.header.src_len)?);
             }
@@ -413,6 +414,7 @@ fn rule_message(rule: &Rule) -> RuleMessage {
     }
     match &rule.selector {
         Selector::Interface(name) => message.attributes.push(RuleAttribute::Iifname(name.clone())),
+        Selector::Out(name) => message.attributes.push(RuleAttribute::Oifname(name.clone())),
         Selector::From(prefix) => {
             message.header.src_len = prefix.length();
             message.attributes.push(RuleAttribute::Source(prefix.address()));

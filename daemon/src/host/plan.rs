@@ -13,8 +13,9 @@
 //!    but never leaves by a default route;
 //! 5. `from EID-PREFIX lookup TABLE`: what our hosts send elsewhere goes to the data plane;
 //! 6. `to ALLOWED-EID lookup TABLE` for a PITR, which takes packets from any source;
-//! 7. `from RLOC lookup UPLINK-TABLE` where there are several IPv6 uplinks. Linux takes the
-//!    interface a socket demands for a mere hint with IPv6, so the source address decides.
+//! 7. `from RLOC lookup UPLINK-TABLE` where there are several IPv6 uplinks, since Linux takes the
+//!    interface a socket demands for a mere hint with IPv6; and `oif UPLINK lookup UPLINK-TABLE`,
+//!    since it does not look at the source when a BPF program asks for the way.
 //!
 //! Neighbouring EID-prefixes share a rule.
 
@@ -57,6 +58,8 @@ pub(crate) enum Action {
 pub(crate) enum Selector {
     /// Packets that came in there.
     Interface(String),
+    /// Packets that are to leave there.
+    Out(String),
     /// Packets from there.
     From(Prefix),
     /// Packets to there.
@@ -145,6 +148,15 @@ fn underlay(plan: &mut Plan, config: &Config, facts: &Facts) {
         for address in facts.addresses_of(interface).filter(|a| a.global && a.ip.is_ipv6()) {
             plan.one(priority, Selector::From(Prefix::host(address.ip)), lookup(table));
         }
+        if let Some(link) = facts.links.get(&interface) {
+            let selector = Selector::Out(link.name.clone());
+            plan.rules.insert(Rule { priority, ipv6: true, selector, action: lookup(table) });
+        }
+        // Neighbours must not be looked for behind the default route.
+        let local = facts.addresses_of(interface).filter(|a| !a.global && a.ip.is_ipv6());
+        for prefix in local.filter_map(Address::subnet) {
+            plan.routes.insert(connected(table, prefix, interface));
+        }
         let mut seen = BTreeSet::new();
         // In order of their metrics: of several routes to one prefix the preferred one.
         for route in facts.underlay.iter().filter(|route| route.interface == interface) {
@@ -179,15 +191,13 @@ fn bound_instance(
     for link in instance.interfaces.iter().filter_map(|name| facts.link(name)).filter(|l| l.up) {
         let subnets = facts.addresses_of(link.index).filter(|a| a.global);
         for prefix in subnets.filter_map(Address::subnet) {
-            plan.routes.insert(Route {
-                table,
-                prefix,
-                interface: link.index,
-                connected: true,
-                gateway: None,
-            });
+            plan.routes.insert(connected(table, prefix, link.index));
         }
     }
+}
+
+fn connected(table: u32, prefix: Prefix, interface: u32) -> Route {
+    Route { table, prefix, interface, connected: true, gateway: None }
 }
 
 fn default_instance(plan: &mut Plan, config: &Config, table: u32, device: &str) {
@@ -276,7 +286,7 @@ pub(crate) fn router_address(
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::host::facts::Link;
+    use crate::host::facts::{Link, UnderlayRoute};
     use weft_manage::config::{UplinkNames, check_text};
 
     /// The routes out of an interface bound to an instance, when it is up or not.
@@ -299,6 +309,49 @@ mod tests {
     fn interface_that_is_down_gets_no_routes() {
         assert_eq!(routes_of_red(true), ["192.168.1.0/24"]);
         assert!(routes_of_red(false).is_empty());
+    }
+
+    #[test]
+    fn each_ipv6_uplink_has_a_table_for_its_source_and_for_its_interface() {
+        let text = "[itr]\nmap-resolvers = [\"192.0.2.1\"]\n";
+        let (config, report) = check_text("weft.toml", text, &mut UplinkNames::default());
+        let config = config.unwrap_or_else(|| panic!("{}", report.render(false)));
+        let mut facts = Facts::default();
+        for (index, name) in [(1, "one"), (2, "two")] {
+            let up = Link { index, name: name.into(), up: true, ..Link::default() };
+            facts.links.insert(index, up);
+            for (ip, global) in [(format!("2001:db8:{index}::2"), true), ("fe80::2".into(), false)]
+            {
+                let ip = ip.parse().unwrap();
+                facts.addresses.push(Address {
+                    index,
+                    ip,
+                    prefix_length: 64,
+                    usable: true,
+                    global,
+                });
+            }
+            let gateway = Some(format!("2001:db8:{index}::1").parse().unwrap());
+            let (interface, prefix) = (index, Prefix::ALL_V6);
+            let route = UnderlayRoute { interface, prefix, metric: 100 * index, gateway };
+            facts.underlay.insert(route);
+        }
+        let plan = plan(&config, &facts);
+        for (index, name) in [(1, "one"), (2, "two")] {
+            let table_of = |selector: Selector| {
+                let mut rules = plan.rules.iter().filter(|rule| rule.selector == selector);
+                rules.next().map(|rule| rule.action)
+            };
+            let source = format!("2001:db8:{index}::2/128").parse().unwrap();
+            let table = table_of(Selector::From(source));
+            assert!(matches!(table, Some(Action::Lookup { .. })), "{table:?}");
+            assert_eq!(table_of(Selector::Out(name.into())), table);
+            let Some(Action::Lookup { table, .. }) = table else { return };
+            let routes: Vec<_> = plan.routes.iter().filter(|r| r.table == table).collect();
+            assert!(routes.iter().all(|route| route.interface == index));
+            let prefixes: Vec<_> = routes.iter().map(|route| route.prefix.to_string()).collect();
+            assert_eq!(prefixes, ["::/0", "fe80::/64"]);
+        }
     }
 
     #[test]
