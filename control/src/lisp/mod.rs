@@ -150,8 +150,8 @@ impl Lisp {
         self.settle(now, start, out);
     }
 
-    /// What went between our uplinks and remote locators so far; told every 500 ms while packets
-    /// flow.
+    /// What went between our uplinks and remote locators so far; told several times a second while
+    /// packets flow.
     pub fn traffic(&mut self, now: Instant, pairs: &[Traffic], out: &mut Actions) {
         let start = out.0.len();
         self.prober.traffic(now, pairs, self.uplinks.kernel(), out);

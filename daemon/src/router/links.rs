@@ -30,6 +30,9 @@ impl Router {
         self.find_underlay().await;
         let local = uplinks::uplinks(&self.config.uplinks, &self.facts);
         let now = self.clock.now();
+        if local != self.engine.local().uplinks() {
+            self.read_traffic(now);
+        }
         self.engine.uplinks(now, local.clone(), &mut self.actions);
         self.carry_out();
         self.install(&local).await;

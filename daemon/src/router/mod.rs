@@ -252,7 +252,8 @@ impl Router {
         self.engine.tick(now, &mut self.actions);
     }
 
-    /// Shows the engine what flows: 4 readings a second while packets do, fewer otherwise.
+    /// Shows the engine what flows: 4 readings a second while packets do, fewer otherwise, and one
+    /// before any change of ours, of which everybody who sends to us by now has to be told.
     fn read_traffic(&mut self, now: Instant) {
         self.plane.iter_mut().for_each(DataPlane::sync_traffic);
         let current: Vec<Traffic> = self

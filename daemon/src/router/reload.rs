@@ -41,6 +41,7 @@ impl Router {
         self.change_instances(&new)?;
         let now = self.clock.now();
         self.config = new;
+        self.read_traffic(now);
         self.engine.reconfigure(now, self.config.lisp.clone(), &stored, &mut self.actions);
         self.carry_out();
         self.links_changed().await;

@@ -14,6 +14,7 @@ mod status;
 #[cfg(test)]
 mod tests;
 
+use std::collections::BTreeSet;
 use std::net::SocketAddr;
 use std::time::Duration;
 use weft_fib::{Change, Route, Source};
@@ -61,8 +62,9 @@ pub struct Etr {
     solicitor: Solicitor,
     /// How often changes were announced lately.
     changes: Bucket,
-    /// When a change held back will be announced.
+    /// When changes held back will be announced, and of which EID-prefixes.
     announce_at: Option<Instant>,
+    held_back: BTreeSet<EidPrefix>,
     random: Random,
     trace: bool,
 }
@@ -87,6 +89,7 @@ impl Etr {
             solicitor: Solicitor::default(),
             changes: Bucket::default(),
             announce_at: None,
+            held_back: BTreeSet::new(),
             random,
             config,
             trace: false,
@@ -121,6 +124,8 @@ impl Etr {
         let start = out.0.len();
         if self.announce_at.is_some_and(|at| at <= now) {
             self.changes.take(CHANGES, now);
+            let eids: Vec<_> = std::mem::take(&mut self.held_back).into_iter().collect();
+            self.solicitor.changed(now, &eids, &self.config.proxy_itrs);
             self.announce(now);
         }
         for registration in &mut self.registrations {
@@ -257,6 +262,10 @@ impl Etr {
             self.announce(now);
         } else {
             self.announce_at = Some(self.changes.ready(CHANGES, 1));
+            // A Map-Server that forwards requests needs to know nothing, and brings whoever is
+            // told to us; one that answers for us does so wrongly till then, so they are told again.
+            self.held_back.extend(eids);
+            self.solicitor.release();
             // Nothing could be said where no uplink worked; that is made up for at once.
             for registration in self.registrations.iter_mut().filter(|r| r.stranded()) {
                 registration.announce(now, &self.database);
@@ -384,7 +393,7 @@ fn changes(before: &Database, after: &Database) -> Vec<EidPrefix> {
 }
 
 /// Changes announced: a few at once, then one each 20 seconds (RFC 9301 §8.2).
-const CHANGES: Rate = Rate { period: Duration::from_secs(20), burst: 3 };
+const CHANGES: Rate = Rate { period: Duration::from_secs(20), burst: 8 };
 
 /// Registering more often than that would only be load.
 const SHORTEST_INTERVAL: Duration = Duration::from_secs(1);
