@@ -23,7 +23,8 @@ pub(super) struct Pings {
 }
 
 const INTERVAL: &str = "0.01";
-const INTERVAL_MS: u32 = 10;
+/// So many of the last pings may be on their way when ping ends.
+const TRAILING: u32 = 10;
 
 impl Stage {
     /// Brings the network up.
@@ -63,7 +64,7 @@ impl Stage {
     /// Sends pings in the background.
     pub(super) fn ping_on(&self, from: &str, to: &str, count: u32) -> Result<Pings> {
         let number = count.to_string();
-        let words = ["ping", "-n", "-i", INTERVAL, "-c", &number, to];
+        let words = ["ping", "-n", "-D", "-i", INTERVAL, "-c", &number, to];
         typed(&format!("{} &", shell_line(from, &words)));
         let mut command = self.lab.exec(from, &words)?;
         let process = start(&mut command)?;
@@ -88,32 +89,37 @@ impl Stage {
 }
 
 impl Pings {
-    /// Waits for the last; gives the milliseconds of the longest row without an answer.
-    pub(super) fn longest_outage(self) -> Result<u32> {
+    /// Waits for the last; gives the milliseconds of the longest row without an answer, and
+    /// whether that row had an end.
+    pub(super) fn longest_outage(self) -> Result<(u32, bool)> {
         let out = self.process.wait_with_output().map_err(|error| format!("ping: {error}"))?;
         let text = String::from_utf8_lossy(&out.stdout);
-        let outage = longest_gap(&text, self.count) * INTERVAL_MS;
-        if text.contains("icmp_seq=") { Ok(outage) } else { Err(format!("no ping came: {text}")) }
+        let (last, outage) = longest_gap(&text).ok_or_else(|| format!("no ping came: {text}"))?;
+        // an answer to one of the last shows that the end was not an outage
+        Ok((outage, last + TRAILING >= self.count))
     }
 }
 
-/// The longest row of numbers from 1 to `count` that ping does not print as answered.
-fn longest_gap(text: &str, count: u32) -> u32 {
-    let number = |line: &str| {
+/// Of what `ping -D` prints: the number of the last ping that was answered, and the milliseconds
+/// between the answers around the longest row of pings that were not. Ping does not keep its
+/// interval to the millisecond, so its clock counts and not its numbers.
+fn longest_gap(text: &str) -> Option<(u32, u32)> {
+    let answer = |line: &str| {
         let (_, after) = line.split_once("icmp_seq=")?;
-        after.split(' ').next()?.parse::<u32>().ok()
+        let number = after.split(' ').next()?.parse().ok()?;
+        let time: f64 = line.strip_prefix('[')?.split_once(']')?.0.parse().ok()?;
+        Some((number, time))
     };
     let answered = text.lines().filter(|line| line.contains("time="));
-    let mut numbers: Vec<u32> = answered.filter_map(number).collect();
-    numbers.push(count + 1);
-    numbers.sort_unstable();
-    let before = std::iter::once(0).chain(numbers.iter().copied());
-    numbers
-        .iter()
-        .zip(before)
-        .map(|(now, before)| now.saturating_sub(before + 1))
-        .max()
-        .unwrap_or(0)
+    let mut answers: Vec<(u32, f64)> = answered.filter_map(answer).collect();
+    answers.sort_unstable_by_key(|(number, _)| *number);
+    let gap = |pair: &[(u32, f64)]| match pair {
+        [(before, began), (after, ended)] if *after > before + 1 => ended - began,
+        _ => 0.0,
+    };
+    let longest = answers.windows(2).map(gap).fold(0.0, f64::max);
+    let longest = Duration::from_micros(500) + Duration::try_from_secs_f64(longest).ok()?;
+    Some((answers.last()?.0, longest.as_millis().try_into().ok()?))
 }
 
 fn start(command: &mut Command) -> Result<std::process::Child> {
@@ -164,17 +170,22 @@ fn bold(text: &str) -> String {
 mod tests {
     use super::*;
 
+    /// What ping prints of these, sent 16 ms after each other.
     fn answers(numbers: &[u32]) -> String {
-        let line = |n| format!("64 bytes from 192.0.2.1: icmp_seq={n} ttl=60 time=0.1 ms\n");
+        let line = |n: &u32| {
+            let time = 1_700_000_000.0 + f64::from(*n) * 0.016;
+            format!("[{time:.6}] 64 bytes from 192.0.2.1: icmp_seq={n} ttl=60 time=0.1 ms\n")
+        };
         numbers.iter().map(line).collect()
     }
 
     #[test]
     fn the_longest_row_of_lost_pings_is_the_outage() {
-        assert_eq!(longest_gap(&answers(&[1, 2, 3, 4]), 4), 0);
-        assert_eq!(longest_gap(&answers(&[1, 2, 6, 7, 9]), 9), 3);
-        assert_eq!(longest_gap(&answers(&[2, 1, 3]), 8), 5);
-        assert_eq!(longest_gap("From 192.0.2.9 icmp_seq=1 Time to live exceeded\n", 2), 2);
+        assert_eq!(longest_gap(&answers(&[1, 2, 3, 4])), Some((4, 0)));
+        assert_eq!(longest_gap(&answers(&[1, 2, 6, 7, 9])), Some((9, 64)));
+        assert_eq!(longest_gap(&answers(&[2, 1, 3])), Some((3, 0)));
+        let error = "[1.5] From 192.0.2.9 icmp_seq=1 Time to live exceeded\n";
+        assert_eq!(longest_gap(error), None);
     }
 
     #[test]
