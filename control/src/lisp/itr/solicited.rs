@@ -2,7 +2,8 @@
 //!
 //! An EID-prefix is asked for at most once in 3 s (RFC 9301 §6.1). A solicitation that comes
 //! sooner is not lost: it says that the answer just received may be out of date, so it is asked
-//! once more when the time has passed.
+//! once more when the time has passed. One that comes before the answer to an earlier one is the
+//! same news: a site tells each of our RLOCs.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -33,7 +34,7 @@ impl Solicited {
     /// A solicitation came; `busy` when the EID-prefix is being asked for already.
     pub(super) fn came(&mut self, now: Instant, eid: EidPrefix, busy: bool) -> Verdict {
         if let Some(again) = self.again.get_mut(&eid) {
-            *again = true;
+            *again |= !busy;
             return Verdict::Later;
         }
         if self.again.len() >= LIMIT {

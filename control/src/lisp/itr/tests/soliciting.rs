@@ -83,6 +83,20 @@ fn solicitations_are_answered_once_in_three_seconds_and_the_last_one_counts() {
 }
 
 #[test]
+fn solicitations_that_come_to_each_of_our_rlocs_are_one() {
+    let mut story = with_mapping();
+    for _ in 0..4 {
+        smr(&mut story, &["10.1.0.0/16"]);
+    }
+    let first = story.last();
+    story.answer(&first, &[site("10.1.0.0/16", 15, &["203.0.113.2"])]);
+    story.pass(Duration::from_millis(3500));
+    assert_eq!(story.asked.len(), 1);
+    smr(&mut story, &["10.1.0.0/16"]);
+    assert_eq!(story.asked.len(), 2, "the next news does not wait for the same news");
+}
+
+#[test]
 fn a_wide_solicitation_asks_for_what_is_cached_inside_and_a_narrow_one_for_itself() {
     let mut story = with_mapping();
     story.packet("10.2.2.3");
