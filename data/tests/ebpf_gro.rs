@@ -34,7 +34,7 @@ impl Shared {
         ipv6_outer: bool,
         options: Options,
     ) -> Self {
-        let mut ports = lab.within(NODES[site], || SharedPorts::take().unwrap());
+        let mut ports = lab.within(NODES[site], || SharedPorts::take(false).unwrap());
         let options = Options { steered: true, ..options };
         let mut plane = lab.fast_plane(site, ipv6_outer, options);
         lab.within(NODES[site], || ports.serve(&plane.tun).unwrap());
@@ -185,7 +185,7 @@ fn streams_that_only_pass_through_are_not_joined() {
         println!("skipped: no ethtool");
         return;
     }
-    let mut ports = lab.within("xb", || SharedPorts::take().unwrap());
+    let mut ports = lab.within("xb", || SharedPorts::take(false).unwrap());
     ports.set_locals(&LOCATORS[B].map(|address| address.parse().unwrap()));
     lab.ip("xa", "route add 10.2.0.0/24 via 192.0.2.2");
     lab.run("xa", &format!("ping -n -c 3 -i 0.2 -W 2 {}", HOST_B[0]));
@@ -235,11 +235,11 @@ fn the_port_is_free_again_afterwards() {
     }
     let lab = Lab::new(1400);
     let bind = || lab.within("xa", || UdpSocket::bind(("0.0.0.0", PORT)).map(drop));
-    let port = lab.within("xa", || SharedPorts::take().unwrap());
+    let port = lab.within("xa", || SharedPorts::take(false).unwrap());
     assert!(bind().is_err(), "it is the device's");
-    lab.within("xa", || assert!(SharedPorts::take().is_ok(), "a second one replaces it"));
+    lab.within("xa", || assert!(SharedPorts::take(false).is_ok(), "a second one replaces it"));
     drop(port);
-    let left = lab.within("xa", || SharedPorts::take().unwrap());
+    let left = lab.within("xa", || SharedPorts::take(false).unwrap());
     lab.within("xa", || left.leave());
     assert!(bind().is_err(), "it is left behind");
     lab.within("xa", || SharedPorts::clear().unwrap());

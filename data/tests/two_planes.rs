@@ -6,13 +6,20 @@ mod lab;
 use std::net::{IpAddr, Ipv4Addr, UdpSocket};
 use std::time::Duration;
 
-use lab::{A, B, HOST_A, HOST_B, Lab, impossible};
+use lab::{A, B, HOST_A, HOST_B, Lab, impossible, options_for};
 use weft_data::tun::{Counters, HoldLimits, MssClamp, Options, SourceCheck, Upcall};
 use weft_fib::{DropReason, Encapsulation, Route};
 use weft_packet::addr::InstanceId;
 
-const ENCAPSULATIONS: [Encapsulation; 3] =
-    [Encapsulation::Lisp, Encapsulation::LispGpe, Encapsulation::VxlanGpe];
+const ENCAPSULATIONS: [Encapsulation; 4] =
+    [Encapsulation::Lisp, Encapsulation::LispGpe, Encapsulation::VxlanGpe, Encapsulation::Vxlan];
+/// What the kernel can do, too, and over what.
+const KERNELS: [(Encapsulation, bool); 4] = [
+    (Encapsulation::VxlanGpe, false),
+    (Encapsulation::VxlanGpe, true),
+    (Encapsulation::Vxlan, false),
+    (Encapsulation::Vxlan, true),
+];
 
 #[test]
 fn every_encapsulation_carries_both_families_over_both() {
@@ -196,11 +203,11 @@ fn what_a_kernel_next_door_left_unfinished_is_finished() {
     if impossible() {
         return;
     }
-    for ipv6_outer in [false, true] {
+    for (encapsulation, ipv6_outer) in KERNELS {
         let lab = Lab::new(1400);
-        let mut a = lab.plane(A, ipv6_outer, 1500, Options::default());
-        a.map(B, Encapsulation::VxlanGpe, ipv6_outer);
-        lab.kernel_peer(ipv6_outer);
+        let mut a = lab.plane(A, ipv6_outer, 1500, options_for(encapsulation));
+        a.map(B, encapsulation, ipv6_outer);
+        lab.kernel_peer(encapsulation, ipv6_outer);
         for (site_mtu, udp_gro, mss_clamp) in
             [(None, true, MssClamp::Off), (Some(1400), false, MssClamp::Fixed(1100))]
         {
@@ -209,8 +216,9 @@ fn what_a_kernel_next_door_left_unfinished_is_finished() {
             for (there, back) in HOST_B.into_iter().zip(HOST_A) {
                 lab.ping(there);
                 let before = a.tun.counters();
-                assert!(lab.transfer(there, 8 << 20), "to {there}, IPv6 outside: {ipv6_outer}");
-                assert!(lab.transfer_back(back, 8 << 20), "to {back}, IPv6 outside: {ipv6_outer}");
+                let what = format!("{encapsulation}, IPv6 outside: {ipv6_outer}");
+                assert!(lab.transfer(there, 8 << 20), "to {there}, {what}");
+                assert!(lab.transfer_back(back, 8 << 20), "to {back}, {what}");
                 let after = a.tun.counters();
                 let got = |c: &Counters| c.decapsulated.v4.packets + c.decapsulated.v6.packets;
                 let least = (8 << 20) / site_mtu.map_or(1280, u64::from);
