@@ -11,9 +11,9 @@ use weft_manage::config::Config;
 use crate::host::facts::Facts;
 use crate::host::plan::device_name;
 
-/// Shares the data ports; `None` where that cannot be done.
-pub(super) fn take() -> Option<SharedPorts> {
-    SharedPorts::take()
+/// Shares the data ports, that of VXLAN only if wanted; `None` where that cannot be done.
+pub(super) fn take(vxlan: bool) -> Option<SharedPorts> {
+    SharedPorts::take(vxlan)
         .inspect_err(|error| {
             tracing::info!("streams from a wire are forwarded packet by packet: {error}");
         })

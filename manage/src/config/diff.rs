@@ -30,7 +30,8 @@ impl fmt::Display for Change {
     }
 }
 
-/// Keys whose change the running router cannot follow.
+/// Keys whose change the running router cannot follow. Neither can it that of the encapsulation to
+/// or from VXLAN, whose port is opened, and the others closed to it, at the start.
 const FIXED: [&str; 10] = [
     "management.socket",
     "management.state",
@@ -66,6 +67,8 @@ pub fn diff(old: &Config, new: &Config, names: &UplinkNames) -> Vec<Change> {
 }
 
 fn change(path: &str, old: Option<String>, new: Option<String>) -> Change {
-    let needs_restart = FIXED.contains(&path);
+    let vxlan = |value: &Option<String>| value.as_deref() == Some("\"vxlan\"");
+    let another_port = path == "dataplane.encapsulation" && (vxlan(&old) || vxlan(&new));
+    let needs_restart = FIXED.contains(&path) || another_port;
     Change { path: path.to_owned(), old, new, needs_restart }
 }

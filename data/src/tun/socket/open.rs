@@ -34,7 +34,7 @@ impl Receiver {
     pub(in crate::tun) fn open_all(
         options: &Options,
         private: &mut PrivatePorts,
-    ) -> Result<Vec<Self>, (String, io::Error)> {
+    ) -> Result<Vec<Self>, (String, u16, io::Error)> {
         let mut receivers = Vec::new();
         for ipv6 in [false, true] {
             for port in options.ports() {
@@ -42,11 +42,11 @@ impl Receiver {
                     if options.steered { private.place(ipv6, port) } else { (any(ipv6), port) };
                 match Self::open(to, port, options) {
                     Ok(receiver) => {
-                        private.found(&receiver).map_err(|error| (what(to), error))?;
+                        private.found(&receiver).map_err(|error| (what(to), port, error))?;
                         receivers.push(receiver);
                     }
                     Err(error) if ipv6 && is_missing(&error) => {}
-                    Err(error) => return Err((what(to), error)),
+                    Err(error) => return Err((what(to), port, error)),
                 }
             }
         }
