@@ -55,7 +55,7 @@ impl From<weft_data::tun::Error> for Error {
     }
 }
 
-/// Who may have the port of VXLAN, and what to do then. A device of the kernel belongs to no program.
+/// Who may have the port of VXLAN, and what to do then. A device of the kernel is no program's.
 pub(crate) const PORT_OF_VXLAN: &str = "`ss -ulpn sport = :4789` shows who has it, and if it is no \
     program, it is a VXLAN device of the kernel, as Docker and Kubernetes have them (`ip -d link \
     show type vxlan`, perhaps in another namespace); move or stop that, or choose vxlan-gpe, which \

@@ -91,7 +91,7 @@ fn unframed(config: &Config, facts: &Facts) -> impl Iterator<Item = OtherInterfa
     let links = facts.links.values();
     links
         .filter(|link| link.up && !link.ethernet && link.name != LOOPBACK)
-        .filter(move |link| !devices.contains(&link.name))
+        .filter(move |link| !devices.contains(&link.name) && !SharedPorts::owns_port(&link.name))
         .map(|link| OtherInterface { interface: link.index, ethernet: false })
 }
 
@@ -121,6 +121,7 @@ mod tests {
                 link(3, "ppp0", true, false),
                 link(4, "ppp1", false, false),
                 link(5, &ours, true, false),
+                link(7, "weft-gro", true, false),
             ]
             .into(),
             ..Facts::default()

@@ -25,8 +25,8 @@ pub(super) struct Device {
 }
 
 impl Device {
-    /// Makes the device own `port`, for VXLAN-GPE or for VXLAN. One that an earlier process left there stays: packets that
-    /// are being joined would be lost with it.
+    /// Makes the device own `port`, for VXLAN-GPE if `generic` and otherwise for VXLAN. One that an
+    /// earlier process left there stays: packets that are being joined would be lost with it.
     pub(super) fn create(name: &'static str, port: u16, generic: bool) -> io::Result<Self> {
         if find(name)?.is_some_and(|(_, device)| device.contains(&InfoVxlan::Port(port))) {
             return Ok(Self { name, stays: false });

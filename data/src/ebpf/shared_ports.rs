@@ -113,6 +113,11 @@ impl SharedPorts {
         PORTS.iter().try_for_each(|shared| gro::remove(shared.device))
     }
 
+    /// Whether a device is called like one of those that own ports. No packet comes in by them.
+    pub fn owns_port(device: &str) -> bool {
+        PORTS.iter().any(|shared| shared.device == device)
+    }
+
     /// Brings the datagrams of the ports to this plane.
     ///
     /// # Errors

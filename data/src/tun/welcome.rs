@@ -155,7 +155,8 @@ mod tests {
     proptest! {
         #[test]
         fn recognised_is_what_reads_alike(
-            ipv6: bool, vxlan: bool, changes in prop::collection::vec((0usize..60, any::<u8>()), 0..3),
+            ipv6: bool, vxlan: bool,
+            changes in prop::collection::vec((0usize..60, any::<u8>()), 0..3),
         ) {
             let encapsulation = if vxlan { Encapsulation::Vxlan } else { Encapsulation::Lisp };
             let (first, head) = packet(encapsulation, ipv6, 100);
