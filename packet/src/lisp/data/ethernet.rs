@@ -41,11 +41,12 @@ impl EthernetHeader {
     }
 
     /// The octets on the wire.
-    pub const fn to_bytes(self) -> [u8; Self::LEN] {
-        let [a, b, c, d, e, f] = self.destination.0;
-        let [g, h, i, j, k, l] = self.source.0;
-        let [high, low] = self.ether_type.number().to_be_bytes();
-        [a, b, c, d, e, f, g, h, i, j, k, l, high, low]
+    pub fn to_bytes(self) -> [u8; Self::LEN] {
+        let mut octets = [0; Self::LEN];
+        octets[..6].copy_from_slice(&self.destination.0);
+        octets[6..12].copy_from_slice(&self.source.0);
+        octets[12..].copy_from_slice(&self.ether_type.number().to_be_bytes());
+        octets
     }
 }
 
