@@ -13,6 +13,7 @@ use std::os::fd::AsRawFd;
 use socket2::{Domain, Protocol, Socket, Type};
 use tokio::net::UdpSocket;
 use weft_data::tun::Upcall;
+use weft_packet::lisp::{DATA_PORT, VXLAN_GPE_PORT, VXLAN_PORT};
 use weft_packet::wire::Reader;
 
 /// Listens in the network namespace of the calling thread as long as it runs.
@@ -120,8 +121,8 @@ const UNREACHABLE: u8 = 3;
 const FRAGMENTATION_NEEDED: u8 = 4;
 const PACKET_TOO_BIG: u8 = 2;
 const UDP: u8 = 17;
-/// LISP and LISP-GPE, VXLAN-GPE.
-const DATA_PORTS: [u16; 2] = [4341, 4790];
+/// LISP and LISP-GPE, VXLAN-GPE, VXLAN.
+const DATA_PORTS: [u16; 3] = [DATA_PORT, VXLAN_GPE_PORT, VXLAN_PORT];
 /// `ICMP_FILTER` of `linux/icmp.h`, and `ICMPV6_FILTER` too.
 const ICMP_FILTER: i32 = 1;
 /// Enough for all that is read of a message.
@@ -147,6 +148,7 @@ mod tests {
     fn size_is_told_of_the_locator_the_packet_was_sent_to() {
         let rloc = IpAddr::from([198, 51, 100, 7]);
         assert_eq!(of_icmp(&icmp(1400, 4341)), Some((rloc, 1400)));
+        assert_eq!(of_icmp(&icmp(1400, 4789)), Some((rloc, 1400)));
         assert_eq!(of_icmp(&icmp(1400, 53)), None, "none of our packets");
         assert_eq!(of_icmp(&icmp(68, 4341)), None, "no path is so narrow");
         let whole = icmp(1400, 4790);

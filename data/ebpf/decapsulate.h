@@ -14,6 +14,7 @@ struct arrival {
     u64 locators[4]; /* a pair_key */
     u32 payload; /* octets behind the UDP header */
     u32 size;    /* octets of IP, UDP and data header */
+    u32 frame;   /* octets of the Ethernet header that VXLAN has behind them */
     u16 port;
     bool v6;
     bool fragment;
@@ -21,6 +22,14 @@ struct arrival {
     u8 ttl;
     u8 class;
 };
+
+/* Whether VXLAN is ours. */
+INLINE bool serves_vxlan(void)
+{
+    struct config *options = RECORD(config, 0);
+
+    return options && options->flags & CONFIG_VXLAN;
+}
 
 /* Reads the outer headers. False if this is not a packet to a data port. */
 INLINE bool read_arrival(struct arrival *arrival, void *start, void *end, bool v6)
@@ -62,19 +71,26 @@ INLINE bool read_arrival(struct arrival *arrival, void *start, void *end, bool v
     arrival->port = swap16(udp->destination);
     arrival->payload = swap16(udp->length) - sizeof(*udp);
     arrival->consistent &= swap16(udp->length) == length;
-    return arrival->port == DATA_PORT || arrival->port == VXLAN_GPE_PORT;
+    arrival->frame = arrival->port == VXLAN_PORT ? sizeof(struct ethernet) : 0;
+    return arrival->port == VXLAN_PORT ? serves_vxlan() : is_data_port(arrival->port, false);
 }
 
 /*
  * Which instance a data header names, and in `next` the number of the protocol that follows, 0
  * where only the packet itself tells. -1 if there is anything in it we do not fully understand.
- * Nonces, versions and locator-status-bits of plain LISP are ignored, as we send none.
+ * Nonces, versions and locator-status-bits of plain LISP are ignored, as we send none, and so is
+ * what VXLAN says besides its network.
  */
 INLINE long read_data_header(const struct data_header *header, u16 port, u32 *next)
 {
     u32 refused = port == VXLAN_GPE_PORT ? 0xff & ~(DATA_INSTANCE | DATA_NEXT) : DATA_KEY_ID;
     u32 flags = header->flags, instance;
 
+    if (port == VXLAN_PORT) {
+        *next = 0;
+        instance = swap32(header->instance) >> 8;
+        return flags & DATA_INSTANCE && instance != CONTROL_INSTANCE ? (long)instance : -1;
+    }
     if (port == VXLAN_GPE_PORT && !(flags & DATA_NEXT))
         return -1;
     if (flags & DATA_NEXT)
@@ -86,6 +102,19 @@ INLINE long read_data_header(const struct data_header *header, u16 port, u32 *ne
         return -1;
     instance = flags & DATA_INSTANCE ? swap32(header->instance) >> 8 : 0;
     return instance == CONTROL_INSTANCE ? -1 : (long)instance;
+}
+
+/*
+ * The number of the protocol that follows an Ethernet header, as in a data header; 0 if it is none
+ * of ours, or if the frame is for a group of stations.
+ */
+INLINE u32 read_frame_header(const struct ethernet *header)
+{
+    if (header->destination[0] & 1)
+        return 0;
+    return header->protocol == swap16(ETH_P_IP) ? 1
+        : header->protocol == swap16(ETH_P_IPV6) ? 2
+                                                 : 0;
 }
 
 /* As count_encapsulated. */
@@ -117,7 +146,7 @@ INLINE int unwrap(struct __sk_buff *skb, const struct packet *packet, const stru
     count_decapsulated(packet, count, pair, 1);
     if (packet->v6 != arrival->v6)
         how |= packet->v6 ? BPF_F_ADJ_ROOM_DECAP_L3_IPV6 : BPF_F_ADJ_ROOM_DECAP_L3_IPV4;
-    if (bpf_skb_adjust_room(skb, -(int)arrival->size, BPF_ADJ_ROOM_MAC, how)) {
+    if (bpf_skb_adjust_room(skb, -(int)(arrival->size + arrival->frame), BPF_ADJ_ROOM_MAC, how)) {
         count_decapsulated(packet, count, pair, -1);
         return except(EXCEPTION_ROOM);
     }
@@ -156,7 +185,8 @@ INLINE int decapsulate(struct __sk_buff *skb, const struct arrival *arrival, u32
         return except(EXCEPTION_SOURCE_CHECK);
     if (unlikely(arrival->fragment))
         return except(EXCEPTION_FRAGMENT);
-    if (!reach(skb, sizeof(struct ethernet) + arrival->size + sizeof(struct ipv6) + 20))
+    if (!reach(skb, sizeof(struct ethernet) + arrival->size + arrival->frame
+                        + sizeof(struct ipv6) + 20))
         return except(EXCEPTION_INNER);
     end = (void *)(long)skb->data_end;
     inner = (void *)(long)skb->data + sizeof(struct ethernet) + step_over(arrival->size);
@@ -166,19 +196,26 @@ INLINE int decapsulate(struct __sk_buff *skb, const struct arrival *arrival, u32
     named = read_data_header(header, arrival->port, &next);
     if (unlikely(named < 0))
         return except(EXCEPTION_DATA_HEADER);
+    if (arrival->frame) {
+        next = read_frame_header(inner);
+        inner += sizeof(struct ethernet);
+        if (unlikely(!next || inner + sizeof(struct ipv4) > end))
+            return except(EXCEPTION_DATA_HEADER);
+    }
     v6 = *(u8 *)inner >> 4 == 6;
     if (unlikely((next == 1 && v6) || (next == 2 && !v6)))
         return except(EXCEPTION_INNER);
     if (unlikely(!read_packet(&packet, inner, end, v6)))
         return except(EXCEPTION_INNER);
     /* Segments of a sending socket, not of an inner packet: only the kernel takes them apart. */
-    if (unlikely(packet.length + sizeof(*header) != arrival->payload))
+    if (unlikely(packet.length + arrival->frame + sizeof(*header) != arrival->payload))
         return except(skb->gso_size ? EXCEPTION_BATCH : EXCEPTION_INNER);
     /* The kernel does not forget that this was in a tunnel, and UDP it would cut accordingly. */
     if (unlikely(skb->gso_size && packet.protocol == UDP))
         return except(EXCEPTION_BATCH);
     if (unlikely(!arrival->consistent
-                 || packet.length + arrival->size > skb->len - sizeof(struct ethernet)))
+                 || packet.length + arrival->frame + arrival->size
+                     > skb->len - sizeof(struct ethernet)))
         return except(EXCEPTION_INNER);
 
     if (unlikely(packet.fragment))

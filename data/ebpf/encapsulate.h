@@ -7,7 +7,7 @@
 #include "next_hop.h"
 #include "rewrite.h"
 
-/* What comes in front of an inner packet. */
+/* What comes in front of an inner packet, or of the Ethernet header that VXLAN has there. */
 struct tunnel_headers {
     struct udp udp;
     struct data_header data;
@@ -33,23 +33,60 @@ struct entry {
     u32 leaf;
     u32 hash;
     u32 segments;
+    u32 payload; /* octets behind the data header */
     bool df;
     u8 ttl; /* of the inner packet, and */
     u8 outer_ttl;
     u8 outer_class;
 };
 
+/* To and from whom frames inside VXLAN are: constants, as data/src/pipeline/data_header.rs says. */
+#define INNER_DESTINATION { 0xba, 0x25, 0xcd, 0xf4, 0xad, 0x38 }
+#define INNER_SOURCE { 0x02, 'w', 'e', 'f', 't', 0x00 }
+
+/* Octets between the data header and the inner packet. */
+INLINE u32 frame_header(const struct hop *hop)
+{
+    return hop->encapsulation == ENCAPSULATION_VXLAN ? sizeof(struct ethernet) : 0;
+}
+
+/* Octets in front of an inner packet. */
+INLINE u32 outer_size(const struct hop *hop)
+{
+    return (hop->family == 6 ? sizeof(struct outer6) : sizeof(struct outer4)) + frame_header(hop);
+}
+
+/* Gives the sum of what was written. */
+INLINE u64 write_frame_header(struct ethernet *header, bool v6)
+{
+    const struct ethernet values = {
+        INNER_DESTINATION, INNER_SOURCE, v6 ? swap16(ETH_P_IPV6) : swap16(ETH_P_IP)
+    };
+    const u16 *from = (const u16 *)&values;
+    u16 *to = (u16 *)header;
+    u64 sum = 0;
+
+#pragma unroll
+    for (int i = 0; i < 7; i++) {
+        to[i] = from[i];
+        sum += from[i];
+    }
+    return sum;
+}
+
 /* Gives the sum of what was written. The UDP checksum is 0 (RFC 9300 section 5.3). */
 INLINE u64 write_tunnel(struct tunnel_headers *headers, const struct entry *entry,
                         const struct hop *hop)
 {
     u32 *words = (u32 *)headers;
-    u32 next = hop->encapsulation == ENCAPSULATION_LISP ? 0 : entry->packet->v6 ? 2 : 1;
+    bool generic = hop->encapsulation == ENCAPSULATION_LISP_GPE
+        || hop->encapsulation == ENCAPSULATION_VXLAN_GPE;
+    u32 next = !generic ? 0 : entry->packet->v6 ? 2 : 1;
 
     words[0] = swap16(0xc000 | (entry->hash & 0x3fff)) | (u32)swap16(hop->port) << 16;
-    words[1] = swap16(entry->packet->length + sizeof(*headers));
+    words[1] = swap16(entry->payload + sizeof(*headers));
     words[2] = hop->header0 | next << 24;
-    if (!entry->instance && hop->encapsulation != ENCAPSULATION_VXLAN_GPE)
+    if (!entry->instance && hop->encapsulation < ENCAPSULATION_VXLAN_GPE)
         words[2] &= ~DATA_INSTANCE; /* as if there were no instances (RFC 9300 section 5.1) */
     words[3] = swap32(entry->instance << 8);
     return (u64)words[0] + words[1] + words[2] + words[3];
@@ -61,7 +98,7 @@ INLINE void write_outer4(struct outer4 *headers, const struct entry *entry, cons
     u64 sum;
 
     words[0] = 0x45 | entry->outer_class << 8
-        | (u32)swap16(entry->packet->length + sizeof(*headers)) << 16;
+        | (u32)swap16(entry->payload + sizeof(*headers)) << 16;
     words[1] = entry->df ? (u32)swap16(IPV4_DF) << 16 : bpf_get_prandom_u32() & 0xffff;
     words[2] = entry->outer_ttl | UDP << 8;
     words[3] = *(const u32 *)hop->local;
@@ -78,7 +115,7 @@ INLINE u64 write_outer6(struct outer6 *headers, const struct entry *entry, const
     u64 sum;
 
     words[0] = swap32(6U << 28 | (u32)entry->outer_class << 20 | entry->hash >> 12);
-    words[1] = swap16(entry->packet->length + sizeof(headers->tunnel)) | UDP << 16
+    words[1] = swap16(entry->payload + sizeof(headers->tunnel)) | UDP << 16
         | (u32)entry->outer_ttl << 24;
     sum = (u64)words[0] + words[1];
     for (int i = 0; i < 4; i++) {
@@ -118,17 +155,19 @@ INLINE int wrap(struct __sk_buff *skb, const struct entry *entry, const struct h
                 struct next_hop *way, bool fresh)
 {
     bool v6 = hop->family == 6;
-    u32 size = v6 ? sizeof(struct outer6) : sizeof(struct outer4);
-    u64 family = v6 ? BPF_F_ADJ_ROOM_ENCAP_L3_IPV6 : BPF_F_ADJ_ROOM_ENCAP_L3_IPV4;
+    u32 size = v6 ? sizeof(struct outer6) : sizeof(struct outer4), frame = frame_header(hop);
+    u64 how = v6 ? BPF_F_ADJ_ROOM_ENCAP_L3_IPV6 : BPF_F_ADJ_ROOM_ENCAP_L3_IPV4;
     struct tunnel_headers *tunnel;
     struct ethernet *ethernet;
     void *start, *end;
     u64 sum = 0;
 
+    if (frame)
+        how |= BPF_F_ADJ_ROOM_ENCAP_L2(sizeof(struct ethernet)) | BPF_F_ADJ_ROOM_ENCAP_L2_ETH;
     count_encapsulated(entry, hop, 1);
     /* A super-packet keeps the size of its segments; each gets the outer headers when it is cut. */
-    if (bpf_skb_adjust_room(skb, size, BPF_ADJ_ROOM_MAC,
-                            family | BPF_F_ADJ_ROOM_ENCAP_L4_UDP | BPF_F_ADJ_ROOM_FIXED_GSO
+    if (bpf_skb_adjust_room(skb, size + frame, BPF_ADJ_ROOM_MAC,
+                            how | BPF_F_ADJ_ROOM_ENCAP_L4_UDP | BPF_F_ADJ_ROOM_FIXED_GSO
                                 | BPF_F_ADJ_ROOM_NO_CSUM_RESET)) {
         count_encapsulated(entry, hop, -1);
         return except(EXCEPTION_ROOM);
@@ -148,10 +187,16 @@ INLINE int wrap(struct __sk_buff *skb, const struct entry *entry, const struct h
         ethernet->protocol = swap16(ETH_P_IP);
     }
     start += step_over(size);
-    if (start + (entry->packet->v6 ? sizeof(struct ipv6) : sizeof(struct ipv4)) > end)
+    if (start + sizeof(struct ipv4) > end)
         return fail();
     tunnel = start - sizeof(*tunnel);
     sum += write_tunnel(tunnel, entry, hop);
+    if (frame) {
+        sum += write_frame_header(start, entry->packet->v6);
+        start += sizeof(struct ethernet);
+    }
+    if (start + (entry->packet->v6 ? sizeof(struct ipv6) : sizeof(struct ipv4)) > end)
+        return fail();
     if (entry->packet->v6)
         sum += rewrite_ipv6(start, entry->packet, entry->packet->class, entry->ttl);
     else
@@ -208,18 +253,18 @@ INLINE int encapsulate(struct __sk_buff *skb, const struct port *port, bool v6)
     if (unlikely(!hop))
         return except(EXCEPTION_NO_HOP);
     wire = wire_length(skb, &packet, transport, end);
-    if (unlikely(wire > hop->mtu || packet.length + sizeof(struct outer6) > 0xffff))
+    if (unlikely(wire > hop->mtu || packet.length + outer_size(hop) > 0xffff))
         return except(EXCEPTION_TOO_BIG);
     way = way_of_hop(skb, index, hop, now, &fresh);
     if (unlikely(!way))
         return except(EXCEPTION_ROUTE);
-    if (unlikely(wire + (hop->family == 6 ? sizeof(struct outer6) : sizeof(struct outer4))
-                 > way->mtu))
+    if (unlikely(wire + outer_size(hop) > way->mtu))
         return except(EXCEPTION_TOO_BIG);
 
     entry.packet = &packet;
     entry.instance = instance->id;
     entry.segments = segments(skb, &packet);
+    entry.payload = packet.length + frame_header(hop);
     entry.df = options->flags & CONFIG_DF;
     entry.ttl = packet.ttl - 1;
     entry.outer_ttl = options->ttl == COPY_TTL ? entry.ttl : options->ttl;

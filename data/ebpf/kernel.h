@@ -132,6 +132,8 @@ struct bpf_redir_neigh {
 #define BPF_F_ADJ_ROOM_ENCAP_L3_IPV6 (1ULL << 2)
 #define BPF_F_ADJ_ROOM_ENCAP_L4_UDP (1ULL << 4)
 #define BPF_F_ADJ_ROOM_NO_CSUM_RESET (1ULL << 5)
+#define BPF_F_ADJ_ROOM_ENCAP_L2_ETH (1ULL << 6)
+#define BPF_F_ADJ_ROOM_ENCAP_L2(octets) ((u64)(octets) << 56)
 #define BPF_F_ADJ_ROOM_DECAP_L3_IPV4 (1ULL << 7)
 #define BPF_F_ADJ_ROOM_DECAP_L3_IPV6 (1ULL << 8)
 

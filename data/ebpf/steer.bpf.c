@@ -15,10 +15,13 @@
  */
 #include "steer.h"
 
+/* Whether the port of VXLAN is ours, too: 0 or 1. User space says so when it loads the programs. */
+const volatile u32 serves_vxlan = 0;
+
 /* The sockets that share the ports: two for each, by family. */
 struct {
     MAP_NUMBER(type, BPF_MAP_TYPE_SOCKMAP);
-    MAP_NUMBER(max_entries, 4);
+    MAP_NUMBER(max_entries, 6);
     MAP_TYPE(key, u32);
     MAP_TYPE(value, u32);
 } sockets SECTION(".maps");
@@ -55,7 +58,7 @@ int steer_frames(struct __sk_buff *skb)
     bool v6 = skb->protocol == swap16(ETH_P_IPV6);
 
     if (v6 || skb->protocol == swap16(ETH_P_IP))
-        steer(skb, sizeof(struct ethernet), v6);
+        steer(skb, sizeof(struct ethernet), v6, serves_vxlan);
     return TCX_NEXT;
 }
 
@@ -66,7 +69,7 @@ int steer_packets(struct __sk_buff *skb)
     bool v6 = skb->protocol == swap16(ETH_P_IPV6);
 
     if (v6 || skb->protocol == swap16(ETH_P_IP))
-        steer(skb, 0, v6);
+        steer(skb, 0, v6, serves_vxlan);
     return TCX_NEXT;
 }
 
@@ -78,11 +81,11 @@ int steer_sockets(struct bpf_sk_lookup *lookup)
     u32 port = lookup->local_port, place;
     struct bpf_sock *socket;
 
-    if (lookup->protocol != UDP || (port != DATA_PORT && port != VXLAN_GPE_PORT))
+    if (lookup->protocol != UDP || !is_data_port(port, serves_vxlan))
         return SK_PASS;
     if (lookup->remote_port)
         return is_to_us(lookup, v6) ? SK_PASS : SK_DROP;
-    place = (port == VXLAN_GPE_PORT) * 2 + v6;
+    place = (port == VXLAN_GPE_PORT ? 2 : port == VXLAN_PORT ? 4 : 0) + v6;
     socket = bpf_map_lookup_elem(&sockets, &place);
     if (socket) {
         bpf_sk_assign(lookup, socket, 0);

@@ -12,6 +12,13 @@
 
 #define DATA_PORT 4341
 #define VXLAN_GPE_PORT 4790
+#define VXLAN_PORT 4789
+
+/* Whether a port, in host order, is one of ours; VXLAN's may be that of a device of the kernel. */
+INLINE bool is_data_port(u16 port, bool vxlan)
+{
+    return port == DATA_PORT || port == VXLAN_GPE_PORT || (port == VXLAN_PORT && vxlan);
+}
 
 /* As many headers as anybody has a reason to put in front of UDP. */
 #define MOST_EXTENSIONS 4
@@ -63,10 +70,11 @@ INLINE u32 find_udp4(struct __sk_buff *skb, u32 at)
 }
 
 /*
- * Marks the datagram in the IP packet at `at`, if it is one to a data port. The checksum goes with
+ * Marks the datagram in the IP packet at `at`, if it is one to a data port, among which is that
+ * of VXLAN only if `vxlan`. The checksum goes with
  * the port, so that the sum over both stays. Pointers into the packet are void afterwards.
  */
-INLINE void steer(struct __sk_buff *skb, u32 at, bool v6)
+INLINE void steer(struct __sk_buff *skb, u32 at, bool v6, bool vxlan)
 {
     struct udp udp;
     u32 sum;
@@ -74,7 +82,7 @@ INLINE void steer(struct __sk_buff *skb, u32 at, bool v6)
     at = v6 ? find_udp6(skb, at) : find_udp4(skb, at);
     if (!at || bpf_skb_load_bytes(skb, at, &udp, sizeof(udp)) || !udp.source)
         return;
-    if (udp.destination != swap16(DATA_PORT) && udp.destination != swap16(VXLAN_GPE_PORT))
+    if (!is_data_port(swap16(udp.destination), vxlan))
         return;
     if (udp.checksum) {
         sum = udp.checksum + udp.source;

@@ -62,7 +62,7 @@ INLINE int to_socket(struct __sk_buff *skb, bool v6)
     struct config *options = RECORD(config, 0);
 
     if (options && options->flags & CONFIG_STEER)
-        steer(skb, sizeof(struct ethernet), v6);
+        steer(skb, sizeof(struct ethernet), v6, serves_vxlan());
     return TCX_NEXT;
 }
 

@@ -25,6 +25,7 @@ enum config_flag {
     CONFIG_SOURCE_CHECK = 8, /* packets to decapsulate go to the portable plane */
     CONFIG_DECAP_ANY = 16,   /* the inner destination need not be an EID of ours */
     CONFIG_STEER = 32,       /* datagrams left to the portable plane are marked (steer.h) */
+    CONFIG_VXLAN = 64,       /* VXLAN is for us, and not for a device of the kernel */
 };
 
 /* How packets are rewritten: `config`. */
@@ -114,6 +115,7 @@ enum encapsulation {
     ENCAPSULATION_LISP = 0,
     ENCAPSULATION_LISP_GPE = 1,
     ENCAPSULATION_VXLAN_GPE = 2,
+    ENCAPSULATION_VXLAN = 3,
 };
 
 /* Where and how to send a packet: `hops`. */

@@ -21,6 +21,7 @@ fn main() -> Result<(), Box<dyn Error>> {
         None | Some("lisp") => Encapsulation::Lisp,
         Some("lisp-gpe") => Encapsulation::LispGpe,
         Some("vxlan-gpe") => Encapsulation::VxlanGpe,
+        Some("vxlan") => Encapsulation::Vxlan,
         Some(other) => return Err(format!("`{other}` is no encapsulation").into()),
     };
     let queues = rest.get(1).map(|text| text.parse()).transpose()?;
@@ -46,7 +47,8 @@ fn main() -> Result<(), Box<dyn Error>> {
         }
     }
     fib.publish();
-    let options = Options { queues, ..Options::default() };
+    let vxlan = encapsulation == Encapsulation::Vxlan;
+    let options = Options { queues, vxlan, ..Options::default() };
     let instances = [(InstanceId::DEFAULT, device.clone())];
     let tun = Tun::start(options, &instances, reader, Arc::new(|_| true))?;
     println!("ready");

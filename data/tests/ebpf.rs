@@ -7,14 +7,21 @@ mod lab;
 use std::time::Duration;
 
 use lab::fast::{index, now, ports, refused};
-use lab::{A, B, HOST_A, HOST_B, Lab, Plane};
+use lab::{A, B, HOST_A, HOST_B, Lab, Plane, options_for};
 use weft_data::ebpf::{Instance, Port};
 use weft_data::tun::{MssClamp, Options};
 use weft_fib::{Change, Encapsulation, GroupId, Route, Source};
 use weft_packet::addr::{EidPrefix, InstanceId};
 
-const ENCAPSULATIONS: [Encapsulation; 3] =
-    [Encapsulation::Lisp, Encapsulation::LispGpe, Encapsulation::VxlanGpe];
+const ENCAPSULATIONS: [Encapsulation; 4] =
+    [Encapsulation::Lisp, Encapsulation::LispGpe, Encapsulation::VxlanGpe, Encapsulation::Vxlan];
+/// What the kernel can do, too, and over what.
+const KERNELS: [(Encapsulation, bool); 4] = [
+    (Encapsulation::VxlanGpe, false),
+    (Encapsulation::VxlanGpe, true),
+    (Encapsulation::Vxlan, false),
+    (Encapsulation::Vxlan, true),
+];
 
 #[test]
 fn every_encapsulation_is_carried_in_the_kernel() {
@@ -60,9 +67,9 @@ fn a_program_and_a_portable_plane_understand_each_other() {
                 let lab = Lab::new(1400);
                 let planes = [A, B].map(|site| {
                     let mut plane = if site == fast {
-                        lab.fast_plane(site, ipv6_outer, Options::default())
+                        lab.fast_plane(site, ipv6_outer, options_for(encapsulation))
                     } else {
-                        lab.plane(site, ipv6_outer, 1500, Options::default())
+                        lab.plane(site, ipv6_outer, 1500, options_for(encapsulation))
                     };
                     plane.map(1 - site, encapsulation, ipv6_outer);
                     plane
@@ -95,16 +102,17 @@ fn the_kernels_own_tunnel_endpoint_understands_the_program() {
     if refused() {
         return;
     }
-    for ipv6_outer in [false, true] {
+    for (encapsulation, ipv6_outer) in KERNELS {
         let lab = Lab::new(1400);
-        let mut a = lab.fast_plane(A, ipv6_outer, Options::default());
-        a.map(B, Encapsulation::VxlanGpe, ipv6_outer);
-        lab.kernel_peer(ipv6_outer);
+        let mut a = lab.fast_plane(A, ipv6_outer, options_for(encapsulation));
+        a.map(B, encapsulation, ipv6_outer);
+        lab.kernel_peer(encapsulation, ipv6_outer);
         for (there, back) in HOST_B.into_iter().zip(HOST_A) {
             lab.ping(there);
-            assert!(lab.transfer(there, 8 << 20), "to {there}, IPv6 outside: {ipv6_outer}");
-            assert!(lab.transfer_back(back, 8 << 20), "to {back}, IPv6 outside: {ipv6_outer}");
-            assert!(lab.burst_back(back, 9500), "to {back}, IPv6 outside: {ipv6_outer}");
+            let what = format!("{encapsulation}, IPv6 outside: {ipv6_outer}");
+            assert!(lab.transfer(there, 8 << 20), "to {there}, {what}");
+            assert!(lab.transfer_back(back, 8 << 20), "to {back}, {what}");
+            assert!(lab.burst_back(back, 9500), "to {back}, {what}");
         }
         let counters = a.fast();
         for volume in [counters.encapsulated.v4, counters.decapsulated.v6] {
@@ -119,20 +127,28 @@ fn too_big_packets_are_reported_by_the_portable_plane() {
     if refused() {
         return;
     }
-    let lab = Lab::new(1500);
-    let [a, _b] = lab.fast_planes(Encapsulation::Lisp, false);
-    lab.ping(HOST_B[0]);
-    for (address, size) in HOST_B.into_iter().zip([1472, 1452]) {
-        let (said, _) = lab.run("ha", &format!("ping -n -c 1 -W 5 -M do -s {size} {address}"));
-        assert!(said.contains("mtu = 1464") || said.contains("mtu=1464"), "{said}");
+    for (encapsulation, mtu) in [(Encapsulation::Lisp, 1464), (Encapsulation::Vxlan, 1450)] {
+        let lab = Lab::new(1500);
+        let [a, _b] = lab.fast_planes(encapsulation, false);
+        for (address, headers) in HOST_B.into_iter().zip([28, 48]) {
+            lab.ping(address);
+            let before = a.fast().left("too-big");
+            let fits = format!("ping -n -c 1 -W 5 -M do -s {} {address}", mtu - headers);
+            assert!(lab.run("ha", &fits).1, "{encapsulation} to {address}");
+            assert_eq!(a.fast().left("too-big"), before);
+            let large = format!("ping -n -c 1 -W 5 -M do -s {} {address}", mtu + 1 - headers);
+            let (said, _) = lab.run("ha", &large);
+            let told = [format!("mtu = {mtu}"), format!("mtu={mtu}")];
+            assert!(told.iter().any(|told| said.contains(told)), "{said}");
+            assert!(a.fast().left("too-big") > before);
+        }
+        let (said, answered) = lab.run("ha", "ping -n -c 1 -W 5 -M dont -s 1472 10.2.0.2");
+        assert!(answered, "fragmented: {said}");
+        for address in HOST_B {
+            assert!(lab.transfer(address, 4 << 20), "TCP learns the size too");
+        }
+        assert!(a.fast().encapsulated.v4.bytes > 4 << 20);
     }
-    assert!(a.fast().left("too-big") >= 2);
-    let (said, answered) = lab.run("ha", "ping -n -c 1 -W 5 -M dont -s 1472 10.2.0.2");
-    assert!(answered, "fragmented: {said}");
-    for address in HOST_B {
-        assert!(lab.transfer(address, 4 << 20), "TCP learns the size too");
-    }
-    assert!(a.fast().encapsulated.v4.bytes > 4 << 20);
 }
 
 #[test]

@@ -9,7 +9,7 @@ use std::net::UdpSocket;
 use std::time::Duration;
 
 use lab::fast::{index, refused};
-use lab::{A, B, HOST_B, Lab, Plane};
+use lab::{A, B, HOST_B, Lab, Plane, options_for};
 use nix::sys::socket::{setsockopt, sockopt::UdpGsoSegment};
 use weft_data::ebpf::{OtherInterface, SharedPorts};
 use weft_data::tun::{ByFamily, MssClamp, Options, SourceCheck};
@@ -34,8 +34,9 @@ impl Shared {
         ipv6_outer: bool,
         options: Options,
     ) -> Self {
-        let mut ports = lab.within(NODES[site], || SharedPorts::take().unwrap());
-        let options = Options { steered: true, ..options };
+        let vxlan = encapsulation == Encapsulation::Vxlan;
+        let mut ports = lab.within(NODES[site], || SharedPorts::take(vxlan).unwrap());
+        let options = Options { steered: true, vxlan, ..options };
         let mut plane = lab.fast_plane(site, ipv6_outer, options);
         lab.within(NODES[site], || ports.serve(&plane.tun).unwrap());
         ports.set_locals(&LOCATORS[site].map(|address| address.parse().unwrap()));
@@ -66,9 +67,13 @@ fn streams_are_joined_before_the_program_sees_them() {
     if refused() {
         return;
     }
-    let both = [Encapsulation::LispGpe, Encapsulation::VxlanGpe];
-    for (encapsulation, ipv6_outer) in both.into_iter().zip([true, false]).chain([(both[0], false)])
-    {
+    for (encapsulation, ipv6_outer) in [
+        (Encapsulation::LispGpe, true),
+        (Encapsulation::VxlanGpe, false),
+        (Encapsulation::LispGpe, false),
+        (Encapsulation::Vxlan, false),
+        (Encapsulation::Vxlan, true),
+    ] {
         let lab = Lab::new(1400);
         if !make_wire(&lab) {
             println!("skipped: no ethtool");
@@ -97,12 +102,13 @@ fn what_the_program_leaves_reaches_the_portable_plane() {
     if refused() {
         return;
     }
-    let unlimited = Options { path_mtu_discovery: false, ..Options::default() };
     let clamps = Options { mss_clamp: MssClamp::Auto, ..Options::default() };
     for ipv6_outer in [false, true] {
-        for encapsulation in [Encapsulation::Lisp, Encapsulation::LispGpe] {
+        for encapsulation in [Encapsulation::Lisp, Encapsulation::LispGpe, Encapsulation::Vxlan] {
             let lab = Lab::new(1500);
-            let mut a = lab.plane(A, ipv6_outer, 9000, unlimited.clone());
+            let vxlan = encapsulation == Encapsulation::Vxlan;
+            let unlimited = Options { vxlan, path_mtu_discovery: false, ..Options::default() };
+            let mut a = lab.plane(A, ipv6_outer, 9000, unlimited);
             a.map(B, encapsulation, ipv6_outer);
             let b = Shared::start(&lab, B, encapsulation, ipv6_outer, clamps.clone());
             for address in HOST_B {
@@ -131,22 +137,57 @@ fn joined_packets_reach_the_portable_plane_as_well() {
     if refused() {
         return;
     }
-    let lab = Lab::new(1400);
-    if !make_wire(&lab) {
-        println!("skipped: no ethtool");
+    for encapsulation in [Encapsulation::LispGpe, Encapsulation::Vxlan] {
+        let lab = Lab::new(1400);
+        if !make_wire(&lab) {
+            println!("skipped: no ethtool");
+            return;
+        }
+        let _a = Shared::start(&lab, A, encapsulation, false, Options::default());
+        let checks = Options { source_check: SourceCheck::Strict, ..Options::default() };
+        let b = Shared::start(&lab, B, encapsulation, false, checks);
+        for address in HOST_B {
+            lab.ping(address);
+            assert!(lab.transfer(address, 8 << 20), "{encapsulation} to {address}");
+            assert_eq!(lab.echo(address, 500, 1200), 500);
+        }
+        assert_eq!(b.plane.fast().decapsulated.v4.packets, 0);
+        assert!(b.plane.tun.counters().decapsulated.v4.packets > 5000);
+    }
+}
+
+/// On many machines a container network has the port of VXLAN.
+#[test]
+fn devices_of_others_keep_the_port_of_vxlan() {
+    if refused() {
         return;
     }
-    let encapsulation = Encapsulation::LispGpe;
-    let _a = Shared::start(&lab, A, encapsulation, false, Options::default());
-    let checks = Options { source_check: SourceCheck::Strict, ..Options::default() };
-    let b = Shared::start(&lab, B, encapsulation, false, checks);
-    for address in HOST_B {
-        lab.ping(address);
-        assert!(lab.transfer(address, 8 << 20), "to {address}");
-        assert_eq!(lab.echo(address, 500, 1200), 500);
+    let lab = Lab::new(1400);
+    for (node, site) in NODES.into_iter().zip([A, B]) {
+        let [here, there] = [LOCATORS[site][0], LOCATORS[1 - site][0]];
+        let device = format!("type vxlan id 9 dstport 4789 local {here} remote {there}");
+        lab.ip(node, &format!("link add theirs {device}"));
+        lab.ip(node, "link set theirs up");
+        lab.ip(node, &format!("addr add 198.51.100.{}/24 dev theirs", site + 1));
     }
-    assert_eq!(b.plane.fast().decapsulated.v4.packets, 0);
-    assert!(b.plane.tun.counters().decapsulated.v4.packets > 5000);
+    let between = |what: &str| {
+        let (said, answered) = lab.run("xa", "ping -n -c 3 -i 0.2 -W 2 198.51.100.2");
+        assert!(answered, "{what}: {said}");
+        assert!(lab.transfer_between(NODES, "198.51.100.2", 4 << 20), "{what}");
+    };
+    between("before");
+    let taken = lab.within("xa", || SharedPorts::take(true).map(drop));
+    assert!(taken.unwrap_err().to_string().contains("4789"));
+    let planes = Shared::both(&lab, Encapsulation::LispGpe, false);
+    between("beside us");
+    assert!(lab.ping(HOST_B[0]).contains("ttl=62"));
+    // What we send their device drops: it has another network.
+    let [mut a, _b] = planes;
+    a.plane.map(B, Encapsulation::Vxlan, false);
+    let before = a.plane.fast().encapsulated.v4.packets;
+    assert!(!lab.run("ha", &format!("ping -n -c 1 -W 1 {}", HOST_B[0])).1, "nobody is there");
+    assert!(a.plane.fast().encapsulated.v4.packets > before, "although we may send it");
+    between("whatever we send");
 }
 
 /// Segments of a TCP stream in LISP-GPE, each an octet payload of its own number.
@@ -185,7 +226,7 @@ fn streams_that_only_pass_through_are_not_joined() {
         println!("skipped: no ethtool");
         return;
     }
-    let mut ports = lab.within("xb", || SharedPorts::take().unwrap());
+    let mut ports = lab.within("xb", || SharedPorts::take(false).unwrap());
     ports.set_locals(&LOCATORS[B].map(|address| address.parse().unwrap()));
     lab.ip("xa", "route add 10.2.0.0/24 via 192.0.2.2");
     lab.run("xa", &format!("ping -n -c 3 -i 0.2 -W 2 {}", HOST_B[0]));
@@ -208,9 +249,9 @@ fn interfaces_without_the_program_lead_to_the_sockets() {
     if refused() {
         return;
     }
-    for encapsulation in [Encapsulation::Lisp, Encapsulation::LispGpe] {
+    for encapsulation in [Encapsulation::Lisp, Encapsulation::LispGpe, Encapsulation::Vxlan] {
         let lab = Lab::new(1400);
-        let mut a = lab.plane(A, false, 1500, Options::default());
+        let mut a = lab.plane(A, false, 1500, options_for(encapsulation));
         a.map(B, encapsulation, false);
         let mut b = Shared::start(&lab, B, encapsulation, false, Options::default());
         lab.within("xb", || b.plane.ebpf.as_mut().unwrap().set_ports(&[]).unwrap());
@@ -235,11 +276,11 @@ fn the_port_is_free_again_afterwards() {
     }
     let lab = Lab::new(1400);
     let bind = || lab.within("xa", || UdpSocket::bind(("0.0.0.0", PORT)).map(drop));
-    let port = lab.within("xa", || SharedPorts::take().unwrap());
+    let port = lab.within("xa", || SharedPorts::take(false).unwrap());
     assert!(bind().is_err(), "it is the device's");
-    lab.within("xa", || assert!(SharedPorts::take().is_ok(), "a second one replaces it"));
+    lab.within("xa", || assert!(SharedPorts::take(false).is_ok(), "a second one replaces it"));
     drop(port);
-    let left = lab.within("xa", || SharedPorts::take().unwrap());
+    let left = lab.within("xa", || SharedPorts::take(false).unwrap());
     lab.within("xa", || left.leave());
     assert!(bind().is_err(), "it is left behind");
     lab.within("xa", || SharedPorts::clear().unwrap());

@@ -52,8 +52,7 @@ fn packets_enter_tunnels_alike() {
     }
     let lab = quiet_lab();
     // Somebody takes the packets: nobody says that they are refused.
-    let _takers =
-        lab.within("xb", || [4341, 4790].map(|port| UdpSocket::bind(("::", port)).unwrap()));
+    let _takers = lab.within("xb", || PORTS.map(|port| UdpSocket::bind(("::", port)).unwrap()));
     for last in RLOCS {
         lab.ip("xa", &format!("neigh add 192.0.2.{last} lladdr {} dev u0", text_of_mac(XB_U0)));
         lab.ip("xa", &format!("neigh add 2001:db8::{last} lladdr {} dev u0", text_of_mac(XB_U0)));
@@ -150,7 +149,7 @@ fn quiet_lab() -> Lab {
 
 fn options() -> Options {
     let hold = HoldLimits { packets_per_eid: 0, ..HoldLimits::default() };
-    Options { hold, queues: Some(1), udp_gro: false, ..Options::default() }
+    Options { hold, queues: Some(1), udp_gro: false, vxlan: true, ..Options::default() }
 }
 
 fn start(lab: &Lab, site: usize, fast: bool, options: &Options) -> Plane {
@@ -204,6 +203,7 @@ fn path(dice: &mut Dice) -> Path {
             Encapsulation::Lisp,
             Encapsulation::LispGpe,
             Encapsulation::VxlanGpe,
+            Encapsulation::Vxlan,
         ]),
     }
 }
@@ -240,7 +240,7 @@ fn to_another_site(dice: &mut Dice) -> Vec<u8> {
 
 /// A frame for xTR B with a packet for a host at site B, or for none.
 fn from_a_tunnel(dice: &mut Dice) -> Vec<u8> {
-    let (host, ipv6, port) = (dice.one_of(&HOSTS), dice.once_in(2), dice.one_of(&[4341, 4790]));
+    let (host, ipv6, port) = (dice.one_of(&HOSTS), dice.once_in(2), dice.one_of(&PORTS));
     let odd = dice.roll(20);
     let inner = if dice.once_in(2) {
         let source = if odd == 0 { [10, 7, 7, 7] } else { [10, 1, 0, 2 + dice.octet() % 200] };
@@ -249,19 +249,19 @@ fn from_a_tunnel(dice: &mut Dice) -> Vec<u8> {
             2 => [224, 0, 0, 99],
             _ => [10, 2, 0, host],
         };
-        dice.ipv4(source, to, 1440)
+        dice.ipv4(source, to, 1425)
     } else {
         let source = format!("fd00:1::{:x}", dice.octet());
         let to = if odd == 1 { "fd00:9::9".to_owned() } else { format!("fd00:2::{host}") };
         let [source, to] = [source, to].map(|text| text.parse::<std::net::Ipv6Addr>().unwrap());
-        dice.ipv6(source.octets(), to.octets(), 1440)
+        dice.ipv6(source.octets(), to.octets(), 1425)
     };
     frame(XB_U0, XA_U0, &encapsulate(dice, ipv6, port, &inner))
 }
 
 /// One by way of each socket.
 fn markers_from_a_tunnel() -> Vec<Vec<u8>> {
-    let sockets = [(false, 4341), (false, 4790), (true, 4341), (true, 4790)];
+    let sockets = PORTS.into_iter().flat_map(|port| [(false, port), (true, port)]);
     let numbered = (0..).zip(sockets);
     numbered
         .map(|(number, (ipv6, port))| {
@@ -276,9 +276,13 @@ fn markers_from_a_tunnel() -> Vec<Vec<u8>> {
 
 fn is_plain(packet: &[u8], inner: &[u8]) -> bool {
     let outer = Header::read(packet).unwrap();
-    let head = &packet[outer.transport + 8..][..8];
+    let (head, frame) = packet[outer.transport + 8..].split_at(8);
     let intact = outer.is_ipv6() || Sum::ZERO.with(&packet[..outer.transport]).is_right();
-    let plain = head == [0; 8] || head == [0x0c, 0, 0, 1, 0, 0, 0, 0];
+    let plain = if packet.len() - inner.len() == outer.transport + 30 {
+        head == [8, 0, 0, 0, 0, 0, 0, 0] && frame[0] & 1 == 0 && frame[12..14] == [0x08, 0x00]
+    } else {
+        head == [0; 8] || head == [0x0c, 0, 0, 1, 0, 0, 0, 0]
+    };
     intact
         && plain
         && packet.ends_with(inner)
@@ -334,7 +338,7 @@ fn tunnel_packet(frame: &[u8]) -> Option<Vec<u8>> {
         return None;
     }
     let udp = 14 + header.transport;
-    if ![[0x10, 0xf5], [0x12, 0xb6]].contains(packet[udp + 2..].first_chunk()?) {
+    if !PORTS.contains(&port_of(&packet, udp)) {
         return None;
     }
     if header.is_ipv6() {
@@ -406,15 +410,21 @@ fn same(slow: &Outcome, fast: &Outcome, least: u64) {
     assert_eq!(slow.traffic, fast.traffic);
 }
 
+/// The UDP destination of a frame whose UDP header is there.
+fn port_of(frame: &[u8], udp: usize) -> u16 {
+    u16::from_be_bytes([frame[udp + 2], frame[udp + 3]])
+}
+
 /// A packet in a tunnel goes where the specification says that it may.
 fn is_as_specified(reference: &Reference, packet: &[u8]) {
     let outer = Header::read(&packet[14..]).unwrap();
     let udp = 14 + outer.transport;
-    let inner = Header::read(&packet[udp + 16..]).unwrap();
+    let port = port_of(packet, udp);
+    let frame_header = if port == 4789 { 14 } else { 0 };
+    let inner = Header::read(&packet[udp + 16 + frame_header..]).unwrap();
     let (_, route) = reference.lookup(InstanceId::DEFAULT, inner.destination);
     let Route::Encapsulate(group) = route else { panic!("{route:?}: {packet:02x?}") };
     let choices = reference.choices(group).unwrap();
-    let port = u16::from_be_bytes([packet[udp + 2], packet[udp + 3]]);
     let allowed = choices.iter().any(|choice| {
         (choice.remote, choice.local) == (outer.destination, outer.source)
             && choice.encapsulation.port() == port
@@ -427,6 +437,8 @@ fn text_of_mac(last: u8) -> String {
     format!("02:00:00:00:00:{last:02x}")
 }
 
+/// Where encapsulated packets go.
+const PORTS: [u16; 3] = [4341, 4790, 4789];
 /// The last octets of Ethernet addresses.
 const HA_E0: u8 = 1;
 const XA_H0: u8 = 2;

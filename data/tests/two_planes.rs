@@ -6,13 +6,20 @@ mod lab;
 use std::net::{IpAddr, Ipv4Addr, UdpSocket};
 use std::time::Duration;
 
-use lab::{A, B, HOST_A, HOST_B, Lab, impossible};
+use lab::{A, B, HOST_A, HOST_B, Lab, impossible, options_for};
 use weft_data::tun::{Counters, HoldLimits, MssClamp, Options, SourceCheck, Upcall};
 use weft_fib::{DropReason, Encapsulation, Route};
 use weft_packet::addr::InstanceId;
 
-const ENCAPSULATIONS: [Encapsulation; 3] =
-    [Encapsulation::Lisp, Encapsulation::LispGpe, Encapsulation::VxlanGpe];
+const ENCAPSULATIONS: [Encapsulation; 4] =
+    [Encapsulation::Lisp, Encapsulation::LispGpe, Encapsulation::VxlanGpe, Encapsulation::Vxlan];
+/// What the kernel can do, too, and over what.
+const KERNELS: [(Encapsulation, bool); 4] = [
+    (Encapsulation::VxlanGpe, false),
+    (Encapsulation::VxlanGpe, true),
+    (Encapsulation::Vxlan, false),
+    (Encapsulation::Vxlan, true),
+];
 
 #[test]
 fn every_encapsulation_carries_both_families_over_both() {
@@ -115,18 +122,24 @@ fn too_big_packets_are_reported_or_fragmented() {
     if impossible() {
         return;
     }
-    let lab = Lab::new(1500);
-    let [a, _b] = lab.planes(Encapsulation::Lisp, false);
-    lab.ping(HOST_B[0]);
-    let (said, _) = lab.run("ha", "ping -n -c 1 -W 5 -M do -s 1472 10.2.0.2");
-    assert!(said.contains("mtu = 1464") || said.contains("mtu=1464"), "{said}");
-    let (said, _) = lab.run("ha", "ping -n -c 1 -W 5 -M do -s 1452 fd00:2::2");
-    assert!(said.contains("mtu = 1464") || said.contains("mtu=1464"), "{said}");
-    assert_eq!(a.tun.counters().dropped(DropReason::TooBig), 2);
-    let (said, answered) = lab.run("ha", "ping -n -c 1 -W 5 -M dont -s 1472 10.2.0.2");
-    assert!(answered, "fragmented: {said}");
-    for address in HOST_B {
-        assert!(lab.transfer(address, 4 << 20), "TCP learns the size too");
+    for (encapsulation, mtu) in [(Encapsulation::Lisp, 1464), (Encapsulation::Vxlan, 1450)] {
+        let lab = Lab::new(1500);
+        let [a, _b] = lab.planes(encapsulation, false);
+        for (address, headers) in HOST_B.into_iter().zip([28, 48]) {
+            lab.ping(address);
+            let fits = format!("ping -n -c 1 -W 5 -M do -s {} {address}", mtu - headers);
+            assert!(lab.run("ha", &fits).1, "{encapsulation} to {address}");
+            let large = format!("ping -n -c 1 -W 5 -M do -s {} {address}", mtu + 1 - headers);
+            let (said, _) = lab.run("ha", &large);
+            let told = [format!("mtu = {mtu}"), format!("mtu={mtu}")];
+            assert!(told.iter().any(|told| said.contains(told)), "{said}");
+        }
+        assert_eq!(a.tun.counters().dropped(DropReason::TooBig), 2);
+        let (said, answered) = lab.run("ha", "ping -n -c 1 -W 5 -M dont -s 1472 10.2.0.2");
+        assert!(answered, "fragmented: {said}");
+        for address in HOST_B {
+            assert!(lab.transfer(address, 4 << 20), "TCP learns the size too");
+        }
     }
 }
 
@@ -135,12 +148,14 @@ fn a_small_path_mtu_is_learnt_by_all() {
     if impossible() {
         return;
     }
-    for (ipv6_outer, inner) in [(false, 1264), (true, 1244)] {
+    for (encapsulation, ipv6_outer, inner) in [
+        (Encapsulation::Lisp, false, 1264),
+        (Encapsulation::Lisp, true, 1244),
+        (Encapsulation::Vxlan, false, 1250),
+        (Encapsulation::Vxlan, true, 1230),
+    ] {
         let lab = Lab::new(1400);
-        let mut a = lab.plane(A, ipv6_outer, 1500, Options::default());
-        let mut b = lab.plane(B, ipv6_outer, 1500, Options::default());
-        a.map(B, Encapsulation::Lisp, ipv6_outer);
-        b.map(A, Encapsulation::Lisp, ipv6_outer);
+        let [a, _b] = lab.planes(encapsulation, ipv6_outer);
         lab.ping(HOST_B[0]);
         // The table says 1500, the kernel knows better.
         lab.ip("xa", "link set u0 mtu 1300");
@@ -161,16 +176,18 @@ fn an_mss_clamp_spares_tcp_the_discovery() {
     if impossible() {
         return;
     }
-    let lab = Lab::new(1500);
-    let [a, b] = lab.planes(Encapsulation::Lisp, false);
-    for plane in [&a, &b] {
-        plane.tun.set_options(Options { mss_clamp: MssClamp::Auto, ..Options::default() });
+    for encapsulation in [Encapsulation::Lisp, Encapsulation::Vxlan] {
+        let lab = Lab::new(1500);
+        let [a, b] = lab.planes(encapsulation, false);
+        for plane in [&a, &b] {
+            plane.tun.set_options(Options { mss_clamp: MssClamp::Auto, ..Options::default() });
+        }
+        for address in HOST_B {
+            lab.ping(address);
+            assert!(lab.transfer(address, 4 << 20));
+        }
+        assert_eq!(a.tun.counters().dropped(DropReason::TooBig), 0);
     }
-    for address in HOST_B {
-        lab.ping(address);
-        assert!(lab.transfer(address, 4 << 20));
-    }
-    assert_eq!(a.tun.counters().dropped(DropReason::TooBig), 0);
 }
 
 #[test]
@@ -196,11 +213,11 @@ fn what_a_kernel_next_door_left_unfinished_is_finished() {
     if impossible() {
         return;
     }
-    for ipv6_outer in [false, true] {
+    for (encapsulation, ipv6_outer) in KERNELS {
         let lab = Lab::new(1400);
-        let mut a = lab.plane(A, ipv6_outer, 1500, Options::default());
-        a.map(B, Encapsulation::VxlanGpe, ipv6_outer);
-        lab.kernel_peer(ipv6_outer);
+        let mut a = lab.plane(A, ipv6_outer, 1500, options_for(encapsulation));
+        a.map(B, encapsulation, ipv6_outer);
+        lab.kernel_peer(encapsulation, ipv6_outer);
         for (site_mtu, udp_gro, mss_clamp) in
             [(None, true, MssClamp::Off), (Some(1400), false, MssClamp::Fixed(1100))]
         {
@@ -209,8 +226,9 @@ fn what_a_kernel_next_door_left_unfinished_is_finished() {
             for (there, back) in HOST_B.into_iter().zip(HOST_A) {
                 lab.ping(there);
                 let before = a.tun.counters();
-                assert!(lab.transfer(there, 8 << 20), "to {there}, IPv6 outside: {ipv6_outer}");
-                assert!(lab.transfer_back(back, 8 << 20), "to {back}, IPv6 outside: {ipv6_outer}");
+                let what = format!("{encapsulation}, IPv6 outside: {ipv6_outer}");
+                assert!(lab.transfer(there, 8 << 20), "to {there}, {what}");
+                assert!(lab.transfer_back(back, 8 << 20), "to {back}, {what}");
                 let after = a.tun.counters();
                 let got = |c: &Counters| c.decapsulated.v4.packets + c.decapsulated.v6.packets;
                 let least = (8 << 20) / site_mtu.map_or(1280, u64::from);
@@ -259,7 +277,7 @@ fn strangers_and_garbage_are_dropped_and_counted() {
         return;
     }
     let lab = Lab::new(1400);
-    let [_a, b] = lab.planes(Encapsulation::Lisp, false);
+    let [_a, b] = lab.planes(Encapsulation::Vxlan, false);
     let check = Options { source_check: SourceCheck::Strict, ..Options::default() };
     b.tun.set_options(check);
     lab.ping(HOST_B[0]);
@@ -269,6 +287,11 @@ fn strangers_and_garbage_are_dropped_and_counted() {
         packet
     };
     let lisp = |head: [u8; 8], packet: Vec<u8>| [head.to_vec(), packet].concat();
+    let vxlan = |destination: u8, ether_type: u16, packet: Vec<u8>| {
+        let addresses = [destination, 0, 0, 0, 0, 1, 2, 0, 0, 0, 0, 2];
+        let head = [[8, 0, 0, 0, 0, 0, 0, 0].as_slice(), &addresses].concat();
+        [head, ether_type.to_be_bytes().to_vec(), packet].concat()
+    };
     let good = inner([10, 1, 0, 9], [10, 2, 0, 2]);
     let sent = [
         (4341, vec![], None),
@@ -284,7 +307,12 @@ fn strangers_and_garbage_are_dropped_and_counted() {
         (4341, lisp([0; 8], inner([10, 7, 0, 9], [10, 2, 0, 2])), Some(DropReason::SourceRejected)),
         (4341, lisp([0; 8], inner([10, 1, 0, 9], [224, 0, 0, 1])), Some(DropReason::Multicast)),
         (4341, lisp([0; 8], vec![0x90; 30]), Some(DropReason::UnknownProtocol)),
-        (4790, lisp([8, 0, 0, 0, 0, 0, 0, 0], good), Some(DropReason::BadHeader)),
+        (4790, lisp([8, 0, 0, 0, 0, 0, 0, 0], good.clone()), Some(DropReason::BadHeader)),
+        (4789, vxlan(0xba, 0x0800, vec![0x45]), Some(DropReason::Malformed)),
+        (4789, vxlan(0xba, 0x86dd, good.clone()), Some(DropReason::Malformed)),
+        (4789, vxlan(0xff, 0x0806, vec![0; 28]), Some(DropReason::UnknownProtocol)),
+        (4789, vxlan(0x01, 0x0800, good), Some(DropReason::Multicast)),
+        (4789, vec![8, 0, 0, 0, 0, 0, 0, 0, 0xba], Some(DropReason::BadHeader)),
     ];
     lab.within("xa", || {
         let socket = UdpSocket::bind("192.0.2.1:0").unwrap();

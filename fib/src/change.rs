@@ -73,7 +73,7 @@ impl fmt::Display for Route {
     }
 }
 
-/// How a packet is wrapped. The port and the eight octets behind it follow from this.
+/// How a packet is wrapped. The UDP port and what stands behind it follow from this.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Encapsulation {
     /// RFC 9300: UDP 4341, an IP packet behind the header.
@@ -83,6 +83,8 @@ pub enum Encapsulation {
     LispGpe,
     /// VXLAN-GPE: UDP 4790.
     VxlanGpe,
+    /// RFC 7348: UDP 4789, an Ethernet header and the IP packet behind the header.
+    Vxlan,
 }
 
 impl Encapsulation {
@@ -91,7 +93,28 @@ impl Encapsulation {
         match self {
             Self::Lisp | Self::LispGpe => lisp::DATA_PORT,
             Self::VxlanGpe => lisp::VXLAN_GPE_PORT,
+            Self::Vxlan => lisp::VXLAN_PORT,
         }
+    }
+
+    /// Octets between the UDP header and the inner packet.
+    pub const fn head(self) -> u16 {
+        const DATA_HEADER: u16 = 8;
+        const ETHERNET: u16 = 14;
+        match self {
+            Self::Lisp | Self::LispGpe | Self::VxlanGpe => DATA_HEADER,
+            Self::Vxlan => DATA_HEADER + ETHERNET,
+        }
+    }
+
+    /// Octets it adds to a packet: the outer IP header, the UDP header and what follows that.
+    pub const fn overhead(self, rloc: IpAddr) -> u16 {
+        const UDP: u16 = 8;
+        let ip = match rloc {
+            IpAddr::V4(_) => 20,
+            IpAddr::V6(_) => 40,
+        };
+        ip + UDP + self.head()
     }
 }
 
@@ -101,6 +124,7 @@ impl fmt::Display for Encapsulation {
             Self::Lisp => "lisp",
             Self::LispGpe => "lisp-gpe",
             Self::VxlanGpe => "vxlan-gpe",
+            Self::Vxlan => "vxlan",
         })
     }
 }

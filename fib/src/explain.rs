@@ -10,7 +10,7 @@ use weft_packet::addr::{EidPrefix, InstanceId};
 
 use crate::choice::View;
 use crate::counters::Pair;
-use crate::group::{Pick, UplinkSlots, overhead};
+use crate::group::{Pick, UplinkSlots};
 use crate::{
     DropReason, Encapsulation, Failure, Fib, Forwarding, Group, GroupId, Hop, Path, Route, UplinkId,
 };
@@ -185,7 +185,8 @@ impl Fib {
             Some(mtu) => format!("the path to {} carries {mtu} octets", hop.remote),
             None => "only the uplink's MTU limits the path".to_owned(),
         };
-        let text = format!("{limit}; less {} of encapsulation: {}", overhead(hop.remote), hop.mtu);
+        let overhead = hop.encapsulation.overhead(hop.remote);
+        let text = format!("{limit}; less {overhead} of encapsulation: {}", hop.mtu);
         steps.add("size", text);
     }
 

@@ -158,17 +158,9 @@ impl Hop {
             interface: uplink.interface,
             uplink: uplink.id,
             encapsulation: path.encapsulation,
-            mtu: outer.saturating_sub(overhead(path.rloc)),
+            mtu: outer.saturating_sub(path.encapsulation.overhead(path.rloc)),
             pair,
         }
-    }
-}
-
-/// What encapsulation adds: outer IP header, UDP header and the eight octets behind it.
-pub(crate) const fn overhead(rloc: IpAddr) -> u16 {
-    match rloc {
-        IpAddr::V4(_) => 20 + 8 + 8,
-        IpAddr::V6(_) => 40 + 8 + 8,
     }
 }
 

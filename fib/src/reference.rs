@@ -143,7 +143,12 @@ impl Reference {
             local: uplink.rloc,
             uplink: uplink.id,
             encapsulation: path.encapsulation,
-            mtu: outer.saturating_sub(if path.rloc.is_ipv6() { 56 } else { 36 }),
+            mtu: outer.saturating_sub(match (path.rloc.is_ipv6(), path.encapsulation) {
+                (false, Encapsulation::Vxlan) => 50,
+                (true, Encapsulation::Vxlan) => 70,
+                (false, _) => 36,
+                (true, _) => 56,
+            }),
             share,
         }
     }

@@ -244,6 +244,14 @@ pub struct SiteId(pub u64);
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Mac(pub [u8; 6]);
 
+impl Mac {
+    /// True for the address of a group of stations, also of all of them.
+    pub const fn is_group(self) -> bool {
+        let Self([first, ..]) = self;
+        first & 1 == 1
+    }
+}
+
 impl fmt::Display for Mac {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         for (position, octet) in self.0.iter().enumerate() {

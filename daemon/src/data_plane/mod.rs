@@ -11,6 +11,7 @@ mod options;
 mod ports;
 mod shared;
 
+use std::io;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
@@ -18,6 +19,7 @@ use weft_data::ebpf::{Counters, Ebpf, Port, SharedPorts};
 use weft_data::tun::{ByFamily, Tun, Upcalls, Volume};
 use weft_fib::{Fib, Reader};
 use weft_manage::config::{Config, Driver, OnExit};
+use weft_packet::lisp::VXLAN_PORT;
 
 use shared::Entrances;
 
@@ -31,11 +33,33 @@ use crate::host::plan::device_name;
 pub enum Error {
     /// The portable plane.
     #[error(transparent)]
-    Tun(#[from] weft_data::tun::Error),
+    Tun(weft_data::tun::Error),
+    /// The port of VXLAN is not free, and a VXLAN device of the kernel may be why.
+    #[error("dataplane.encapsulation is \"vxlan\", but UDP 4789 is in use: {PORT_OF_VXLAN}")]
+    PortOfVxlan,
     /// The fast path was demanded, and the kernel or our rights do not allow it.
     #[error("dataplane.driver is \"ebpf\", but {0}")]
     Ebpf(String),
 }
+
+impl From<weft_data::tun::Error> for Error {
+    fn from(error: weft_data::tun::Error) -> Self {
+        match error {
+            weft_data::tun::Error::Socket { port: Some(VXLAN_PORT), source, .. }
+                if source.kind() == io::ErrorKind::AddrInUse =>
+            {
+                Self::PortOfVxlan
+            }
+            other => Self::Tun(other),
+        }
+    }
+}
+
+/// Who may have the port of VXLAN, and what to do then. A device of the kernel is no program's.
+pub(crate) const PORT_OF_VXLAN: &str = "`ss -ulpn sport = :4789` shows who has it, and if it is no \
+    program, it is a VXLAN device of the kernel, as Docker and Kubernetes have them (`ip -d link \
+    show type vxlan`, perhaps in another namespace); move or stop that, or choose vxlan-gpe, which \
+    has a port of its own";
 
 /// The running data plane.
 pub(crate) struct DataPlane {
@@ -88,7 +112,10 @@ impl DataPlane {
             .iter()
             .map(|i| (i.id, device_name(&config.data_plane.device, i.id)))
             .collect();
-        let shared = if matches!(fast, Fast::Runs(_)) { shared::take() } else { None };
+        let shared = match fast {
+            Fast::Runs(_) => shared::take(options.vxlan),
+            Fast::NotWanted | Fast::Refused(_) => None,
+        };
         let (tun, shared) = shared::start(options, shared, |options| {
             Tun::start(options, &devices, reader.clone(), upcalls.clone())
         })?;

@@ -3,6 +3,7 @@
 use std::net::IpAddr;
 
 use weft_data::tun::{self, Dscp, HoldLimits, IcmpSource, MssClamp, SourceCheck, Ttl};
+use weft_fib::Encapsulation;
 use weft_manage::config::{self, Config, FirstPacket, OnTooBig};
 
 use crate::host::facts::Facts;
@@ -18,6 +19,7 @@ pub(super) fn options(config: &Config, facts: &Facts) -> tun::Options {
     };
     tun::Options {
         queues: plane.queues,
+        vxlan: config.lisp.encapsulation == Encapsulation::Vxlan,
         ttl: plane.ttl.map_or(Ttl::Copy, Ttl::Fixed),
         dscp: plane.dscp.map_or(Dscp::Copy, Dscp::Fixed),
         path_mtu_discovery: plane.on_too_big == OnTooBig::Tell,

@@ -9,7 +9,7 @@
 use std::collections::BTreeSet;
 use std::net::IpAddr;
 
-use weft_data::ebpf::{Instance, Port};
+use weft_data::ebpf::{Instance, Port, SharedPorts};
 use weft_manage::config::Config;
 use weft_packet::addr::{EidPrefix, InstanceId};
 
@@ -29,6 +29,7 @@ pub(super) fn ports(config: &Config, facts: &Facts) -> Vec<Port> {
         .links
         .values()
         .filter(|link| link.up && link.ethernet && !link.member)
+        .filter(|link| !SharedPorts::owns_port(&link.name))
         .map(|link| Port {
             interface: link.index,
             instance: Some(instance_of(&link.name)),
@@ -105,6 +106,7 @@ mod tests {
             Link { member: true, ..link(5, "port1") },
             link(6, "bridge"),
             Link { peer_elsewhere: true, ..link(7, "veth") },
+            link(8, "weft-gro-vxlan"),
         ];
         let ports = ports(&config(ITR), &facts(&links));
         let found: Vec<_> = ports.iter().map(|port| (port.interface, port.peer)).collect();

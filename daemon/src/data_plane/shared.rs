@@ -11,9 +11,9 @@ use weft_manage::config::Config;
 use crate::host::facts::Facts;
 use crate::host::plan::device_name;
 
-/// Shares the data ports; `None` where that cannot be done.
-pub(super) fn take() -> Option<SharedPorts> {
-    SharedPorts::take()
+/// Shares the data ports, that of VXLAN only if wanted; `None` where that cannot be done.
+pub(super) fn take(vxlan: bool) -> Option<SharedPorts> {
+    SharedPorts::take(vxlan)
         .inspect_err(|error| {
             tracing::info!("streams from a wire are forwarded packet by packet: {error}");
         })
@@ -91,7 +91,7 @@ fn unframed(config: &Config, facts: &Facts) -> impl Iterator<Item = OtherInterfa
     let links = facts.links.values();
     links
         .filter(|link| link.up && !link.ethernet && link.name != LOOPBACK)
-        .filter(move |link| !devices.contains(&link.name))
+        .filter(move |link| !devices.contains(&link.name) && !SharedPorts::owns_port(&link.name))
         .map(|link| OtherInterface { interface: link.index, ethernet: false })
 }
 
@@ -121,6 +121,7 @@ mod tests {
                 link(3, "ppp0", true, false),
                 link(4, "ppp1", false, false),
                 link(5, &ours, true, false),
+                link(7, "weft-gro", true, false),
             ]
             .into(),
             ..Facts::default()

@@ -8,6 +8,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use tokio::sync::Notify;
+use weft_fib::Encapsulation;
 use weft_manage::config::{Config, Driver, UplinkNames, check_text, load};
 
 use crate::host::netlink::Netlink;
@@ -89,7 +90,8 @@ pub async fn doctor(config: Option<&Path>, running: bool) -> Result<Vec<Finding>
     }
     // What a stopped router keeps has the data port.
     let kept = facts.link(SHARED_PORT_DEVICE).is_some();
-    findings.extend(network::ports(carries && !kept, running));
+    let vxlan = config.lisp.encapsulation == Encapsulation::Vxlan;
+    findings.extend(network::ports(carries && !kept, vxlan, running));
     let local = uplinks(&config.uplinks, &facts);
     findings.extend(network::uplinks(&config, &local, &facts));
     findings.extend(network::offloads(&local, &facts));

@@ -5,11 +5,12 @@ use std::io;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
 use socket2::{Domain, Protocol, Socket, Type};
-use weft_fib::Uplink;
+use weft_fib::{Encapsulation, Uplink};
 use weft_manage::config::{Config, UplinkPlace};
-use weft_packet::lisp::CONTROL_PORT;
+use weft_packet::lisp::{CONTROL_PORT, DATA_PORT, VXLAN_GPE_PORT, VXLAN_PORT};
 
 use super::Finding;
+use crate::data_plane::PORT_OF_VXLAN;
 use crate::host::facts::Facts;
 use crate::host::{offload, sysctl};
 
@@ -49,19 +50,26 @@ pub(super) fn settings(config: &Config, facts: &Facts) -> Vec<Finding> {
 }
 
 /// Are the UDP ports free? A router that runs here has them.
-pub(super) fn ports(carries: bool, running: bool) -> Vec<Finding> {
+pub(super) fn ports(carries: bool, vxlan: bool, running: bool) -> Vec<Finding> {
     let check = "ports";
     if running {
         return vec![Finding::right(check, "the router that runs here has its UDP ports")];
     }
-    let data: &[u16] = if carries { &[4341, 4790] } else { &[] };
+    let data: &[u16] = match (carries, vxlan) {
+        (false, _) => &[],
+        (true, false) => &[DATA_PORT, VXLAN_GPE_PORT],
+        (true, true) => &[DATA_PORT, VXLAN_GPE_PORT, VXLAN_PORT],
+    };
     let ports: Vec<u16> = [&[CONTROL_PORT], data].concat();
     let taken: Vec<_> = ports
         .iter()
         .filter_map(|port| Some((port, can_bind(*port).err()?)))
         .map(|(port, error)| {
             let text = format!("UDP {port}: {error}; no LISP packets can be received");
-            let fix = format!("ss -ulpn sport = :{port} shows who has it; stop that program");
+            let fix = match *port {
+                VXLAN_PORT => PORT_OF_VXLAN.to_owned(),
+                _ => format!("ss -ulpn sport = :{port} shows who has it; stop that program"),
+            };
             Finding::wrong(check, text, fix)
         })
         .collect();
@@ -88,7 +96,8 @@ pub(super) fn uplinks(config: &Config, local: &[Uplink], facts: &Facts) -> Vec<F
             let (text, fix) = absent(&configured.place, facts);
             findings.push(Finding::wrong(check, text, fix));
         }
-        findings.extend(found.map(|uplink| uplink_finding(&place, uplink)));
+        let encapsulation = config.lisp.encapsulation;
+        findings.extend(found.map(|uplink| uplink_finding(&place, uplink, encapsulation)));
     }
     findings
 }
@@ -110,9 +119,9 @@ fn absent(place: &UplinkPlace, facts: &Facts) -> (String, String) {
     }
 }
 
-fn uplink_finding(place: &str, uplink: &Uplink) -> Finding {
+fn uplink_finding(place: &str, uplink: &Uplink, encapsulation: Encapsulation) -> Finding {
     let check = "uplink";
-    let overhead = if uplink.rloc.is_ipv6() { 56 } else { 36 };
+    let overhead = encapsulation.overhead(uplink.rloc);
     let inner = uplink.mtu.saturating_sub(overhead);
     let rloc = uplink.rloc;
     if !uplink.up {
@@ -186,13 +195,18 @@ mod tests {
 
     #[test]
     fn uplink_says_what_fits_and_what_does_not() {
-        let fine = uplink_finding("eth0", &uplink(1500, true));
+        let fine = uplink_finding("eth0", &uplink(1500, true), Encapsulation::Lisp);
         assert_eq!(fine.state, State::Right);
         assert!(fine.text.contains("inner packets of 1464, hosts are told"), "{}", fine.text);
-        let narrow = uplink_finding("eth0", &uplink(1300, true));
+        let narrow = uplink_finding("eth0", &uplink(1300, true), Encapsulation::Lisp);
         assert_eq!(narrow.state, State::Wrong);
         assert_eq!(narrow.fix.as_deref(), Some("ip link set eth0 mtu 1316"));
-        assert_eq!(uplink_finding("eth0", &uplink(1500, false)).state, State::Wrong);
+        let frames = uplink_finding("eth0", &uplink(1300, true), Encapsulation::Vxlan);
+        assert_eq!(frames.fix.as_deref(), Some("ip link set eth0 mtu 1330"));
+        assert_eq!(
+            uplink_finding("eth0", &uplink(1500, false), Encapsulation::Lisp).state,
+            State::Wrong
+        );
     }
 
     #[test]

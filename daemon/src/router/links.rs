@@ -2,7 +2,7 @@
 //! brought up to date whenever the kernel tells of a change.
 
 use std::collections::{BTreeSet, HashSet};
-use std::net::IpAddr;
+use std::net::{IpAddr, Ipv6Addr};
 
 use weft_fib::Uplink;
 use weft_manage::config::Config;
@@ -208,10 +208,11 @@ fn device_mtu(config: &Config, instance: InstanceId, local: &[Uplink]) -> u32 {
     if instance != InstanceId::DEFAULT {
         return 65_535;
     }
-    const WITHOUT_UPLINKS: u16 = 1500 - 56;
     const LEAST: u32 = 1280;
-    let overhead = |uplink: &Uplink| if uplink.rloc.is_ipv6() { 56 } else { 36 };
-    let fits = local.iter().map(|u| u.mtu.saturating_sub(overhead(u))).min();
-    let mtu = config.data_plane.mtu.or(fits).unwrap_or(WITHOUT_UPLINKS);
+    let encapsulation = config.lisp.encapsulation;
+    let fits = |mtu: u16, rloc| mtu.saturating_sub(encapsulation.overhead(rloc));
+    let without_uplinks = fits(1500, Ipv6Addr::UNSPECIFIED.into());
+    let all = local.iter().map(|uplink| fits(uplink.mtu, uplink.rloc)).min();
+    let mtu = config.data_plane.mtu.or(all).unwrap_or(without_uplinks);
     u32::from(mtu).max(LEAST)
 }

@@ -3,9 +3,9 @@
 //! Packets come from a network card as they were on the wire. Generic receive offload joins those
 //! of a stream before anybody looks at them, but inside a UDP tunnel only where a tunnel device
 //! owns the port. A VXLAN-GPE device understands LISP-GPE, too: the headers have the same form
-//! (RFC 9305 §3), and the offload asks for the next protocol alone. No packet ever goes through the
-//! device: it has no network identifiers, so what it gets it drops, also when a router that died
-//! has left it behind.
+//! (RFC 9305 §3), and the offload asks for the next protocol alone; VXLAN needs a plain one. No
+//! packet ever goes through the device: it has no network identifiers, so what it gets it drops,
+//! also when a router that died has left it behind.
 
 use std::io;
 
@@ -25,9 +25,9 @@ pub(super) struct Device {
 }
 
 impl Device {
-    /// Makes the device own `port`. One that an earlier process left there stays: packets that
-    /// are being joined would be lost with it.
-    pub(super) fn create(name: &'static str, port: u16) -> io::Result<Self> {
+    /// Makes the device own `port`, for VXLAN-GPE if `generic` and otherwise for VXLAN. One that an
+    /// earlier process left there stays: packets that are being joined would be lost with it.
+    pub(super) fn create(name: &'static str, port: u16, generic: bool) -> io::Result<Self> {
         if find(name)?.is_some_and(|(_, device)| device.contains(&InfoVxlan::Port(port))) {
             return Ok(Self { name, stays: false });
         }
@@ -35,15 +35,16 @@ impl Device {
         let mut message = named(name);
         message.header.flags = LinkFlags::Up;
         message.header.change_mask = LinkFlags::Up;
+        let mut device = vec![
+            InfoVxlan::CollectMetadata(true),
+            InfoVxlan::Learning(false),
+            InfoVxlan::Vnifilter(true),
+            InfoVxlan::Port(port),
+        ];
+        device.extend(generic.then_some(InfoVxlan::Gpe));
         message.attributes.push(LinkAttribute::LinkInfo(vec![
             LinkInfo::Kind(InfoKind::Vxlan),
-            LinkInfo::Data(InfoData::Vxlan(vec![
-                InfoVxlan::CollectMetadata(true),
-                InfoVxlan::Gpe,
-                InfoVxlan::Learning(false),
-                InfoVxlan::Vnifilter(true),
-                InfoVxlan::Port(port),
-            ])),
+            LinkInfo::Data(InfoData::Vxlan(device)),
         ]));
         request(RouteNetlinkMessage::NewLink(message), NLM_F_CREATE | NLM_F_EXCL)?;
         Ok(Self { name, stays: false })
@@ -93,7 +94,8 @@ fn find(name: &str) -> io::Result<Option<(u32, Vec<InfoVxlan>)>> {
         }),
         _ => None,
     });
-    Ok(device.filter(|device| device.contains(&InfoVxlan::Gpe)).map(|device| (index, device)))
+    let ours = |device: &Vec<_>| device.contains(&InfoVxlan::Vnifilter(true));
+    Ok(device.filter(ours).map(|device| (index, device)))
 }
 
 fn named(name: &str) -> LinkMessage {

@@ -33,6 +33,8 @@ impl Config {
     pub(super) const DECAP_ANY: u16 = 16;
     /// Datagrams left to the portable plane are marked, because somebody else owns the port.
     pub(super) const STEER: u16 = 32;
+    /// VXLAN is for us.
+    pub(super) const VXLAN: u16 = 64;
 }
 
 /// An interface of ours, by its number in the kernel.
@@ -181,6 +183,7 @@ impl Hop {
     pub(super) const LISP: u8 = 0;
     pub(super) const LISP_GPE: u8 = 1;
     pub(super) const VXLAN_GPE: u8 = 2;
+    pub(super) const VXLAN: u8 = 3;
 }
 
 /// What went between two locators.

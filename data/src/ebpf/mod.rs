@@ -335,7 +335,8 @@ fn config(options: &tun::Options) -> Config {
             | flag(options.dscp_back, Config::DSCP_BACK)
             | flag(options.source_check != SourceCheck::Off, Config::SOURCE_CHECK)
             | flag(options.decapsulate_any, Config::DECAP_ANY)
-            | flag(options.steered, Config::STEER),
+            | flag(options.steered, Config::STEER)
+            | flag(options.vxlan, Config::VXLAN),
     }
 }
 

@@ -12,13 +12,14 @@ use std::net::IpAddr;
 use std::os::fd::AsFd;
 use std::{io, mem};
 
+use aya::EbpfLoader;
 use aya::maps::{HashMap, MapData, SockMap};
 use aya::programs::links::LinkOrder;
 use aya::programs::sk_lookup::SkLookupLink;
 use aya::programs::tc::{SchedClassifierLink, TcAttachOptions};
 use aya::programs::{ProgramError, SchedClassifier, SkLookup, TcAttachType};
 use nix::net::if_::if_indextoname;
-use weft_packet::lisp::{DATA_PORT, VXLAN_GPE_PORT};
+use weft_packet::lisp::{DATA_PORT, VXLAN_GPE_PORT, VXLAN_PORT};
 
 use super::gro::{self, Device};
 use super::load::{absent_is_fine, take};
@@ -34,7 +35,7 @@ static OBJECT: &[u8] = aya::include_bytes_aligned!("../../ebpf/steer.bpf.o");
 #[non_exhaustive]
 pub enum SharingError {
     /// The kernel did not make the device.
-    #[error("the kernel does not make a VXLAN-GPE device for UDP port {port}: {source}")]
+    #[error("the kernel does not make a VXLAN device for UDP port {port}: {source}")]
     Device {
         /// The port that was to be its.
         port: u16,
@@ -72,13 +73,17 @@ pub struct SharedPorts {
 }
 
 impl SharedPorts {
-    /// Gives the ports to devices of the kernel. The plane has to be started after this, as
-    /// [`Options::steered`](crate::tun::Options::steered), and [brought in](SharedPorts::serve).
+    /// Gives the ports, that of VXLAN only if `vxlan`, to devices of the kernel. The plane has to
+    /// be started after this, as [`Options::steered`](crate::tun::Options::steered), and
+    /// [brought in](SharedPorts::serve).
     ///
     /// # Errors
     /// When a port belongs to somebody else, or the kernel does not know one of the means.
-    pub fn take() -> Result<Self, SharingError> {
-        let mut object = aya::Ebpf::load(OBJECT).map_err(Refusal::of)?;
+    pub fn take(vxlan: bool) -> Result<Self, SharingError> {
+        let serves_vxlan = u32::from(vxlan);
+        let mut loader = EbpfLoader::new();
+        loader.override_global("serves_vxlan", &serves_vxlan, true);
+        let mut object = loader.load(OBJECT).map_err(Refusal::of)?;
         for program in [FRAMES, PACKETS] {
             classifier(&mut object, program)
                 .and_then(SchedClassifier::load)
@@ -87,17 +92,13 @@ impl SharedPorts {
         let lookup = attach_lookup(&mut object).map_err(Refusal::of_program)?;
         let sockets = take(&mut object, "sockets").and_then(SockMap::try_from);
         let addresses = take(&mut object, "addresses").and_then(HashMap::try_from);
-        // As long as there is one alone, the lookup is not asked what may be joined.
-        let devices = PORTS.iter().map(|&(port, name)| {
-            Device::create(name, port).map_err(|source| SharingError::Device { port, source })
-        });
         let mut taken = Self {
             sockets: sockets.map_err(Refusal::of_map)?,
             addresses: addresses.map_err(Refusal::of_map)?,
             ours: BTreeSet::new(),
             attached: BTreeMap::new(),
             _lookup: lookup,
-            devices: devices.collect::<Result<_, _>>()?,
+            devices: devices(vxlan)?,
             object,
         };
         taken.watch(&[]);
@@ -109,7 +110,12 @@ impl SharedPorts {
     /// # Errors
     /// When the kernel refuses.
     pub fn clear() -> io::Result<()> {
-        PORTS.iter().try_for_each(|(_, name)| gro::remove(name))
+        PORTS.iter().try_for_each(|shared| gro::remove(shared.device))
+    }
+
+    /// Whether a device is called like one of those that own ports. No packet comes in by them.
+    pub fn owns_port(device: &str) -> bool {
+        PORTS.iter().any(|shared| shared.device == device)
     }
 
     /// Brings the datagrams of the ports to this plane.
@@ -118,11 +124,10 @@ impl SharedPorts {
     /// When the kernel does not take its sockets.
     pub fn serve(&mut self, plane: &Tun) -> Result<(), SharingError> {
         for steered in plane.steered() {
-            let Some(port) = PORTS.iter().position(|(port, _)| *port == steered.port) else {
+            let Some((place, _)) = (0..).zip(&PORTS).find(|(_, of)| of.port == steered.port) else {
                 continue;
             };
-            let place = 2 * u32::from(port == 1) + u32::from(steered.ipv6);
-            let set = self.sockets.set(place, &steered.as_fd(), 0);
+            let set = self.sockets.set(2 * place + u32::from(steered.ipv6), &steered.as_fd(), 0);
             set.map_err(|error| SharingError::Socket(sentence(&error)))?;
         }
         Ok(())
@@ -169,6 +174,21 @@ impl SharedPorts {
     }
 }
 
+/// Makes the devices; one for VXLAN that an earlier process left goes if it is not wanted. As long
+/// as there is one device alone, the lookup is not asked what may be joined.
+fn devices(vxlan: bool) -> Result<Vec<Device>, SharingError> {
+    let mut devices = Vec::new();
+    for &Shared { port, device, generic } in &PORTS {
+        let made = if vxlan || port != VXLAN_PORT {
+            Device::create(device, port, generic).map(|device| devices.push(device))
+        } else {
+            gro::remove(device)
+        };
+        made.map_err(|source| SharingError::Device { port, source })?;
+    }
+    Ok(devices)
+}
+
 fn classifier<'a>(
     object: &'a mut aya::Ebpf,
     name: &str,
@@ -201,8 +221,20 @@ const FRAMES: &str = "steer_frames";
 const PACKETS: &str = "steer_packets";
 const LOOKUP: &str = "steer_sockets";
 
-/// The ports, and what their devices are called.
-const PORTS: [(u16, &str); 2] = [(DATA_PORT, "weft-gro"), (VXLAN_GPE_PORT, "weft-gro-gpe")];
+/// A port and its device.
+struct Shared {
+    port: u16,
+    device: &'static str,
+    /// It is a device for VXLAN-GPE, otherwise for VXLAN.
+    generic: bool,
+}
+
+/// In the order in which the programs number their sockets.
+const PORTS: [Shared; 3] = [
+    Shared { port: DATA_PORT, device: "weft-gro", generic: true },
+    Shared { port: VXLAN_GPE_PORT, device: "weft-gro-gpe", generic: true },
+    Shared { port: VXLAN_PORT, device: "weft-gro-vxlan", generic: false },
+];
 
 const LOOPBACK: u32 = 1;
 /// Of the calling thread.

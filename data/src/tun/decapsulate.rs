@@ -54,7 +54,7 @@ impl Worker {
         let mut accepted = 0;
         let mut start = datagram.range.start;
         let mut welcome = None;
-        let (size, cut) = self.layout(datagram);
+        let (size, cut) = self.layout(port, datagram);
         loop {
             let end = (start + size).min(datagram.range.end);
             match self.accept(tables, port, datagram, (start..end, cut), &mut welcome) {
@@ -62,7 +62,7 @@ impl Worker {
                 Err((reason, instance)) => {
                     let head = match reason {
                         DropReason::BadHeader | DropReason::UnexpectedControl => start,
-                        _ => (start + data_header::LENGTH).min(end),
+                        _ => (start + data_header::length(port)).min(end),
                     };
                     let octets = &self.inbox.octets[head..end];
                     self.ledger.drop(reason, instance, octets, 1, self.now);
@@ -78,16 +78,15 @@ impl Worker {
     /// Octets of each datagram, and how to cut the packet in it. The kernel gives one size for
     /// what it joined and for a UDP super-packet that was sent to us in one datagram; that it is
     /// one the inner length tells.
-    fn layout(&self, datagram: &Datagram) -> (usize, Option<usize>) {
+    fn layout(&self, port: u16, datagram: &Datagram) -> (usize, Option<usize>) {
         let Datagram { ref range, segment, .. } = *datagram;
         if segment >= range.len() {
             return (range.len(), None);
         }
-        let inner = self.inbox.octets[range.clone()].get(data_header::LENGTH..);
+        let head = data_header::length(port);
+        let inner = self.inbox.octets[range.clone()].get(head..);
         match inner.map(Header::read) {
-            Some(Ok(header)) if data_header::LENGTH + header.length == range.len() => {
-                (range.len(), Some(segment))
-            }
+            Some(Ok(header)) if head + header.length == range.len() => (range.len(), Some(segment)),
             _ => (segment, None),
         }
     }
@@ -115,7 +114,7 @@ impl Worker {
         let Welcome { instance, mut header, device, takes_udp, .. } = *passed;
         header.length = length;
         let refuse = |reason| (reason, instance);
-        let start = range.start + data_header::LENGTH;
+        let start = range.start + data_header::length(port);
         let range = start..start + header.length;
         let packet = &mut self.inbox.octets[range.clone()];
         let dscp_back = self.options.dscp_back;
@@ -133,7 +132,7 @@ impl Worker {
         Ok(lacks.packets(header.length))
     }
 
-    /// May a packet, here with its data header, come out of the tunnel, and to which device?
+    /// May a packet, here with what precedes it, come out of the tunnel, and to which device?
     fn check(
         &self,
         tables: &Tables,
@@ -142,10 +141,10 @@ impl Worker {
         octets: &[u8],
         before: Option<&Welcome>,
     ) -> Result<Welcome, Refusal> {
-        let said =
+        let (said, packet) =
             data_header::read(port, octets).map_err(|reason| (reason, InstanceId::DEFAULT))?;
         let refuse = |reason| (reason, said.instance);
-        let header = read_inner(&octets[data_header::LENGTH..], said.ipv6).map_err(refuse)?;
+        let header = read_inner(packet, said.ipv6).map_err(refuse)?;
         let (device, takes_udp) = match before {
             Some(before)
                 if before.admits(said.instance, header.source, header.destination)
@@ -155,7 +154,7 @@ impl Worker {
             }
             _ => self.find_device(tables, said.instance, &header, remote).map_err(refuse)?,
         };
-        Ok(Welcome::new(said.instance, header, octets, device, takes_udp))
+        Ok(Welcome::new(said.instance, header, (octets, packet), device, takes_udp))
     }
 
     /// The device for packets with these inner addresses from this locator, and whether it takes

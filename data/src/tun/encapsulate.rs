@@ -1,7 +1,6 @@
 //! From a device to the underlay: what a worker does with packets the kernel routed to us.
 
 use std::io::IoSlice;
-use std::net::IpAddr;
 
 use nix::errno::Errno;
 use weft_fib::{DropReason, Forwarding, Hop, Reader, Tables};
@@ -13,10 +12,11 @@ use weft_packet::ip::{self, Header};
 use super::hold::{Eid, Held};
 use super::icmp::Subject;
 use super::offload::{PartialChecksum, VirtioHeader};
-use super::outbox::{Head, NotSegmented, Span};
+use super::outbox::{NotSegmented, Span};
 use super::socket::Envelope;
 use super::worker::Worker;
-use crate::pipeline::{self, Outer, data_header};
+use crate::pipeline::data_header::Head;
+use crate::pipeline::{self, Outer};
 
 /// A packet or super-packet from a device, in the outbox.
 #[derive(Clone, Copy)]
@@ -220,7 +220,7 @@ impl Worker {
         let envelope = Envelope {
             sender,
             remote: hop.remote,
-            port: hop.encapsulation.port(),
+            encapsulation: hop.encapsulation,
             local: hop.local,
             interface: hop.interface,
             ttl: outer.ttl,
@@ -228,7 +228,7 @@ impl Worker {
             instance: packet.instance,
             inner_ipv6: header.is_ipv6(),
         };
-        let head = data_header::to_bytes(hop.encapsulation, packet.instance, header.is_ipv6());
+        let head = Head::of(hop.encapsulation, packet.instance, header.is_ipv6());
         let mtu = if self.options.path_mtu_discovery { usize::from(hop.mtu) } else { usize::MAX };
         match self.put(packet, header, mtu, head, envelope) {
             Ok(packets) => packets,
@@ -315,17 +315,13 @@ impl Worker {
                     packet: &failure.packet,
                     header: &header,
                 };
-                let problem = Problem::TooBig(mtu - overhead(envelope.remote));
+                let overhead = envelope.encapsulation.overhead(envelope.remote);
+                let problem = Problem::TooBig(mtu.saturating_sub(overhead));
                 self.icmp.answer(&self.devices, subject, problem, now);
             }
         }
         self.outbox.learnt.clear();
     }
-}
-
-/// Octets of the outer IP, UDP and data headers.
-fn overhead(rloc: IpAddr) -> u16 {
-    if rloc.is_ipv6() { 56 } else { 36 }
 }
 
 /// Computes the checksum the kernel left to us; false when it is not in the packet.

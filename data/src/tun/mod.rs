@@ -66,6 +66,8 @@ pub enum Error {
     Socket {
         /// Which socket, in words.
         what: String,
+        /// The data port it was to receive from.
+        port: Option<u16>,
         /// What the kernel said.
         source: io::Error,
     },
@@ -129,14 +131,15 @@ impl Tun {
         upcalls: Upcalls,
     ) -> Result<Self, Error> {
         let workers = options.queues.unwrap_or_else(default_queues).max(1);
-        let senders = Senders::open(options.source_ports, SEND_BUFFER).map_err(Error::socket)?;
+        let senders = Senders::open(options.source_ports, SEND_BUFFER)
+            .map_err(|(what, source)| Error::Socket { what, port: None, source })?;
         let senders = Arc::new(senders);
         set_path_mtu_discovery(&senders, options.path_mtu_discovery)?;
         let mut private = PrivatePorts::default();
         let mut receivers: Vec<Vec<Receiver>> = (0..workers)
             .map(|_| Receiver::open_all(&options, &mut private))
             .collect::<Result<_, _>>()
-            .map_err(Error::socket)?;
+            .map_err(|(what, port, source)| Error::Socket { what, port: Some(port), source })?;
         let mut tun = Self {
             workers: Vec::new(),
             persistent: options.persistent,
@@ -284,12 +287,6 @@ impl Handle {
             .spawn(move || parts.run())
             .map_err(|source| Error::System { what: "cannot start a thread", source })?;
         Ok(Self { mailbox, counters, thread: Some(thread) })
-    }
-}
-
-impl Error {
-    fn socket((what, source): (String, io::Error)) -> Self {
-        Self::Socket { what, source }
     }
 }
 

@@ -4,6 +4,7 @@ use std::collections::HashMap;
 use std::net::{Ipv4Addr, Ipv6Addr};
 use std::time::Duration;
 use weft_packet::addr::InstanceId;
+use weft_packet::lisp::{DATA_PORT, VXLAN_GPE_PORT, VXLAN_PORT};
 
 use crate::pipeline::{Dscp, MssClamp, SourceCheck, Ttl};
 
@@ -28,6 +29,9 @@ pub struct Options {
     /// but the one who brings them their datagrams; see [`Tun::steered`](super::Tun::steered).
     /// Fixed at start.
     pub steered: bool,
+    /// Receive VXLAN, too. Its port may be the kernel's, for VXLAN devices of others on this
+    /// machine, and is only taken when wanted. Fixed at start.
+    pub vxlan: bool,
     /// TTL of outer packets.
     pub ttl: Ttl,
     /// DSCP of outer packets.
@@ -59,6 +63,14 @@ pub struct Options {
     pub icmp_sources: HashMap<InstanceId, IcmpSource>,
 }
 
+impl Options {
+    /// The ports encapsulated packets are received on.
+    pub(crate) fn ports(&self) -> impl Iterator<Item = u16> + use<> {
+        let vxlan = self.vxlan.then_some(VXLAN_PORT);
+        [DATA_PORT, VXLAN_GPE_PORT].into_iter().chain(vxlan)
+    }
+}
+
 impl Default for Options {
     fn default() -> Self {
         Self {
@@ -68,6 +80,7 @@ impl Default for Options {
             persistent: false,
             udp_gro: true,
             steered: false,
+            vxlan: false,
             ttl: Ttl::default(),
             dscp: Dscp::default(),
             dscp_back: true,

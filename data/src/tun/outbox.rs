@@ -13,11 +13,11 @@ use weft_packet::ip::{Header, fragment};
 use super::counters::WorkerCounters;
 use super::offload::{Segmentation, Segments, VirtioHeader};
 use super::socket::{Batch, Envelope, PathMtu, Senders};
-use crate::pipeline::data_header;
+use crate::pipeline::data_header::{self, Head};
 
 /// One batch of packets on their way to locators.
 pub(super) struct Outbox {
-    /// Packets as they came from devices, each behind room for its virtio header.
+    /// Packets as they came from devices, each behind room for what stands in front of it.
     packets: Box<[u8]>,
     filled: usize,
     /// What was written for them.
@@ -43,7 +43,7 @@ pub(super) struct Span {
     made: bool,
 }
 
-/// An encapsulated packet: the data header with what was written behind it, then what follows
+/// An encapsulated packet: its head with what was written behind it, then what follows
 /// from somewhere else.
 #[derive(Clone, Copy, Debug)]
 struct Datagram {
@@ -90,15 +90,16 @@ impl Default for Outbox {
 impl Outbox {
     /// Room for the next packet and its virtio header; `None` when the batch must be sent first.
     pub(super) fn vacant(&mut self) -> Option<&mut [u8]> {
-        self.packets.get_mut(self.filled..self.filled + LARGEST)
+        let start = self.filled + LEAD;
+        self.packets.get_mut(start..start + LARGEST)
     }
 
     /// Keeps the first octets of [`Self::vacant`], a virtio header and a packet. `None` when
     /// they are not even that.
     pub(super) fn keep(&mut self, length: usize) -> Option<(VirtioHeader, Span)> {
-        let at = self.filled + VirtioHeader::LENGTH;
+        let at = self.filled + ROOM;
         let packet = length.checked_sub(VirtioHeader::LENGTH)?;
-        let virtio = self.packets.get(self.filled..)?.first_chunk()?;
+        let virtio = self.packets.get(self.filled + LEAD..)?.first_chunk()?;
         let virtio = VirtioHeader::read(virtio)?;
         self.filled = (at + packet).next_multiple_of(16);
         Some((virtio, Span { at, length: packet, made: false }))
@@ -108,7 +109,7 @@ impl Outbox {
     pub(super) fn admit(&mut self, packet: &[u8]) -> Option<Span> {
         let room = self.vacant()?.get_mut(VirtioHeader::LENGTH..)?;
         room.get_mut(..packet.len())?.copy_from_slice(packet);
-        let at = self.filled + VirtioHeader::LENGTH;
+        let at = self.filled + ROOM;
         self.filled = (at + packet.len()).next_multiple_of(16);
         Some(Span { at, length: packet.len(), made: false })
     }
@@ -126,7 +127,7 @@ impl Outbox {
 
     /// Sends a packet as it is; `length` octets of it count.
     pub(super) fn add(&mut self, packet: Span, length: usize, outer: Head, envelope: Envelope) {
-        // The virtio header in front of the packet has been read; the data header takes its room.
+        // The virtio header in front of the packet has been read; the head takes its room.
         let at = packet.at - outer.len();
         self.packets[at..packet.at].copy_from_slice(&outer);
         let head = Span { at, length: outer.len() + length, made: false };
@@ -338,7 +339,7 @@ impl Outbox {
                 match batch.send(fd, 0) {
                     Ok(_) => {
                         let length = datagram.head.length + datagram.body.length;
-                        let inner = (length - data_header::LENGTH) as u64;
+                        let inner = (length - usize::from(envelope.encapsulation.head())) as u64;
                         counters.encapsulated.add(envelope.inner_ipv6, 1, inner);
                     }
                     Err(error) => {
@@ -354,7 +355,7 @@ impl Outbox {
         }
         for (n, error) in failed {
             let pieces = datagrams[n].pieces(&self.packets, &self.made);
-            let octets = pieces.flatten().skip(data_header::LENGTH);
+            let octets = pieces.flatten().skip(envelope.encapsulation.head().into());
             let packet = octets.copied().collect();
             self.failures.push(Failure { envelope, packet, error });
         }
@@ -369,9 +370,6 @@ pub(super) enum NotSegmented {
     /// Its packets are larger than fits.
     TooBig,
 }
-
-/// The octets between UDP and the inner packet.
-pub(super) type Head = [u8; data_header::LENGTH];
 
 impl Span {
     const NONE: Self = Self { at: 0, length: 0, made: false };
@@ -397,7 +395,8 @@ impl Message {
 
     fn count(&self, counters: &WorkerCounters) {
         let packets = self.datagrams.len();
-        let inner = self.bytes - packets * data_header::LENGTH;
+        let head = usize::from(self.envelope.encapsulation.head());
+        let inner = self.bytes - packets * head;
         counters.encapsulated.add(self.envelope.inner_ipv6, packets as u64, inner as u64);
     }
 }
@@ -427,6 +426,11 @@ fn slot(envelope: &Envelope) -> usize {
 
 /// Several super-packets, or hundreds of small packets.
 const CAPACITY: usize = 1 << 19;
+/// Unused octets in front of each packet and its virtio header, so that there is room for the
+/// longest head. A multiple of what packets are aligned to.
+const LEAD: usize = 16;
+const ROOM: usize = LEAD + VirtioHeader::LENGTH;
+const _: () = assert!(ROOM >= data_header::LONGEST);
 /// The largest packet with its virtio header.
 const LARGEST: usize = 65_535 + VirtioHeader::LENGTH + 16;
 /// What is kept of a large buffer between batches.
@@ -440,13 +444,18 @@ const SLOTS: usize = 1024;
 #[cfg(test)]
 mod tests {
     use super::*;
+    use weft_fib::Encapsulation;
     use weft_packet::addr::InstanceId;
+
+    fn head(encapsulation: Encapsulation) -> Head {
+        Head::of(encapsulation, InstanceId::DEFAULT, false)
+    }
 
     fn envelope(last: u8) -> Envelope {
         Envelope {
             sender: 0,
             remote: IpAddr::from([192, 0, 2, last]),
-            port: 4341,
+            encapsulation: Encapsulation::Lisp,
             local: IpAddr::from([192, 0, 2, 254]),
             interface: 0,
             ttl: 63,
@@ -469,9 +478,26 @@ mod tests {
         let mut outbox = Outbox::default();
         for n in 0..6 {
             let span = outbox.admit(&[0x45; 100]).unwrap();
-            outbox.add(span, 100, [0; 8], envelope(n % 2));
+            outbox.add(span, 100, head(Encapsulation::Lisp), envelope(n % 2));
         }
         assert_eq!(sizes(&outbox), [[108, 108, 108], [108, 108, 108]]);
+    }
+
+    #[test]
+    fn heads_of_all_lengths_have_room_in_front_of_a_packet() {
+        let mut outbox = Outbox::default();
+        for encapsulation in [Encapsulation::Vxlan, Encapsulation::Lisp, Encapsulation::Vxlan] {
+            let span = outbox.admit(&[0x45; 100]).unwrap();
+            let envelope = Envelope { encapsulation, ..envelope(1) };
+            outbox.add(span, 100, head(encapsulation), envelope);
+        }
+        assert_eq!(sizes(&outbox), [[122], [108], [122]]);
+        for message in &outbox.messages[..outbox.used] {
+            let pieces = message.datagrams[0].pieces(&outbox.packets, &outbox.made);
+            let octets: Vec<u8> = pieces.flatten().copied().collect();
+            let head = head(message.envelope.encapsulation);
+            assert_eq!(octets, [&head[..], &[0x45; 100]].concat());
+        }
     }
 
     #[test]
@@ -479,7 +505,7 @@ mod tests {
         let mut outbox = Outbox::default();
         for length in [100, 100, 60, 100, 200] {
             let span = outbox.admit(&[0x45; 200]).unwrap();
-            outbox.add(span, length, [0; 8], envelope(1));
+            outbox.add(span, length, head(Encapsulation::Lisp), envelope(1));
         }
         assert_eq!(sizes(&outbox), [vec![108, 108, 68], vec![108], vec![208]]);
     }
@@ -489,7 +515,7 @@ mod tests {
         let mut outbox = Outbox::default();
         for _ in 0..130 {
             let span = outbox.admit(&[0x45; 20]).unwrap();
-            outbox.add(span, 20, [0; 8], envelope(1));
+            outbox.add(span, 20, head(Encapsulation::Lisp), envelope(1));
         }
         assert_eq!(sizes(&outbox).iter().map(Vec::len).collect::<Vec<_>>(), [64, 64, 2]);
     }

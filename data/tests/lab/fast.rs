@@ -13,7 +13,7 @@ use weft_data::tun::{Options, Tun};
 use weft_fib::{Encapsulation, Fib};
 use weft_packet::addr::InstanceId;
 
-use super::{A, B, DEVICE, Lab, NODES, Plane, RLOCS, impossible};
+use super::{A, B, DEVICE, Lab, NODES, Plane, RLOCS, impossible, options_for};
 
 /// Why the tests of the program cannot run here.
 pub(crate) fn refused() -> bool {
@@ -56,7 +56,7 @@ impl Lab {
     /// As [`Lab::planes`], with the program in front of both.
     pub(crate) fn fast_planes(&self, encapsulation: Encapsulation, ipv6_outer: bool) -> [Plane; 2] {
         [A, B].map(|site| {
-            let mut plane = self.fast_plane(site, ipv6_outer, Options::default());
+            let mut plane = self.fast_plane(site, ipv6_outer, options_for(encapsulation));
             plane.map(1 - site, encapsulation, ipv6_outer);
             plane
         })

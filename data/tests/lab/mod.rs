@@ -117,9 +117,37 @@ impl Lab {
         Plane { tun, ebpf: None, fib, upcalls }
     }
 
-    /// Makes the kernel the tunnel endpoint of site B, by VXLAN-GPE. It takes packets without UDP
-    /// checksum over IPv6, too (RFC 6935).
-    pub(crate) fn kernel_peer(&self, ipv6_outer: bool) {
+    /// Makes the kernel the tunnel endpoint of site B, by VXLAN-GPE or by VXLAN. It takes packets
+    /// without UDP checksum over IPv6, too (RFC 6935).
+    pub(crate) fn kernel_peer(&self, encapsulation: Encapsulation, ipv6_outer: bool) {
+        if encapsulation == Encapsulation::Vxlan {
+            self.kernel_peer_by_frames(ipv6_outer);
+        } else {
+            self.kernel_peer_by_packets(ipv6_outer);
+        }
+    }
+
+    /// A device on a network of Ethernet, as a router of a VXLAN fabric has it. It does not ask
+    /// who there is: where to send frames to is written.
+    fn kernel_peer_by_frames(&self, ipv6_outer: bool) {
+        const PEER: &str = "02:00:00:00:00:0a";
+        let [there, here] = [RLOCS[A], RLOCS[B]].map(|of| of[usize::from(ipv6_outer)]);
+        let device = format!("id 0 dstport 4789 local {here} nolearning udp6zerocsumrx");
+        let fabric = "address ba:25:cd:f4:ad:38";
+        self.ip("xb", &format!("link add vx0 mtu 1430 {fabric} type vxlan {device}"));
+        self.ip("xb", "link set vx0 up");
+        let (said, done) =
+            self.run("xb", &format!("bridge fdb append {PEER} dev vx0 dst {there} self"));
+        assert!(done, "{said}");
+        for (family, (via, eid)) in
+            ["-4", "-6"].into_iter().zip(["169.254.1.1", "fe80::1"].into_iter().zip(EIDS[A]))
+        {
+            self.ip("xb", &format!("{family} neigh add {via} lladdr {PEER} dev vx0"));
+            self.ip("xb", &format!("{family} route add {eid} via {via} dev vx0 onlink"));
+        }
+    }
+
+    fn kernel_peer_by_packets(&self, ipv6_outer: bool) {
         self.ip("xb", "link add gpe0 type vxlan external gpe dstport 4790 udp6zerocsumrx");
         self.ip("xb", "link set gpe0 up mtu 1440");
         let rloc = RLOCS[A][usize::from(ipv6_outer)];
@@ -133,7 +161,7 @@ impl Lab {
     /// Planes at both sites with mappings of each other.
     pub(crate) fn planes(&self, encapsulation: Encapsulation, ipv6_outer: bool) -> [Plane; 2] {
         [A, B].map(|site| {
-            let mut plane = self.plane(site, ipv6_outer, 1500, Options::default());
+            let mut plane = self.plane(site, ipv6_outer, 1500, options_for(encapsulation));
             plane.map(1 - site, encapsulation, ipv6_outer);
             plane
         })
@@ -311,6 +339,11 @@ impl Plane {
             self.tun.release(eid_prefix(eid));
         }
     }
+}
+
+/// Options of a plane that receives what is wrapped so.
+pub(crate) fn options_for(encapsulation: Encapsulation) -> Options {
+    Options { vxlan: encapsulation == Encapsulation::Vxlan, ..Options::default() }
 }
 
 fn route(eid: &str, source: Source, route: Route) -> Change {

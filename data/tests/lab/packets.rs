@@ -146,15 +146,20 @@ const MARKER: u8 = 253;
 
 /// Wraps a packet for a tunnel, now and then in an odd way.
 pub(crate) fn encapsulate(dice: &mut Dice, ipv6: bool, port: u16, inner: &[u8]) -> Vec<u8> {
+    let ipv4 = inner[0] >> 4 == 4;
     let head: [u8; 8] = match (port, dice.roll(20)) {
         (_, 0) => dice.number().to_be_bytes(),
         (_, 1) => [8, 0, 0, 0, 0, 0, 7, 0],
         (_, 2) => [8, 0, 0, 0, 0xff, 0xff, 0xff, 0],
         (4341, 3..8) => [dice.octet() & 0xe8, 1, 2, 3, 0, 0, 0, 5],
         (4341, 8..14) => [0; 8],
-        _ => [0x0c, 0, 0, if inner[0] >> 4 == 4 { 1 } else { 2 }, 0, 0, 0, 0],
+        // A group policy, and what is reserved.
+        (4789, 3) => [dice.octet() | 8, dice.octet(), dice.octet(), dice.octet(), 0, 0, 0, 5],
+        (4789, _) => [8, 0, 0, 0, 0, 0, 0, 0],
+        _ => [0x0c, 0, 0, if ipv4 { 1 } else { 2 }, 0, 0, 0, 0],
     };
-    let mut payload = [&head[..], inner].concat();
+    let ethernet = if port == 4789 { frame_header(dice, ipv4) } else { vec![] };
+    let mut payload = [&head[..], &ethernet, inner].concat();
     if dice.once_in(20) {
         payload.extend([0; 5]);
     }
@@ -176,6 +181,21 @@ pub(crate) fn encapsulate(dice: &mut Dice, ipv6: bool, port: u16, inner: &[u8]) 
     }
     packet.extend(datagram);
     packet
+}
+
+/// The Ethernet header in front of a packet in VXLAN: now and then to a group of stations, with
+/// another EtherType or with that of the other family.
+fn frame_header(dice: &mut Dice, ipv4: bool) -> Vec<u8> {
+    let first = dice.one_of(&[0xba, 0xba, 0xba, 0x02, 0x00]);
+    let first = if dice.once_in(20) { dice.one_of(&[0xff, 0x33, 0x01]) } else { first };
+    let ipv4 = if dice.once_in(20) { !ipv4 } else { ipv4 };
+    let kind: [u8; 2] = match dice.roll(30) {
+        0 => [0x08, 0x06],
+        1 => [0x81, 0x00],
+        _ if ipv4 => [0x08, 0x00],
+        _ => [0x86, 0xdd],
+    };
+    [&[first, 0x25, 0xcd, 0xf4, 0xad, 0x38, 2, 0, 0, 0, 0, dice.octet()][..], &kind].concat()
 }
 
 fn outer_v4(dice: &mut Dice, source: u8, payload: usize) -> Vec<u8> {

@@ -79,7 +79,7 @@ fn some_rank() -> impl Strategy<Value = (u8, u8)> {
 }
 
 fn some_paths() -> impl Strategy<Value = Vec<Path>> {
-    let encapsulation = prop_oneof![Just(Encapsulation::Lisp), Just(Encapsulation::VxlanGpe)];
+    let encapsulation = prop_oneof![Just(Encapsulation::Lisp), Just(Encapsulation::Vxlan)];
     btree_map(some_rloc(), (some_rank(), encapsulation), 0..6).prop_map(|paths| {
         let path = |(rloc, ((priority, weight), encapsulation))| Path {
             rloc,

@@ -30,7 +30,8 @@ impl fmt::Display for Change {
     }
 }
 
-/// Keys whose change the running router cannot follow.
+/// Keys whose change the running router cannot follow. Neither can it follow that of the
+/// encapsulation to or from VXLAN, whose port is opened at the start.
 const FIXED: [&str; 10] = [
     "management.socket",
     "management.state",
@@ -66,6 +67,34 @@ pub fn diff(old: &Config, new: &Config, names: &UplinkNames) -> Vec<Change> {
 }
 
 fn change(path: &str, old: Option<String>, new: Option<String>) -> Change {
-    let needs_restart = FIXED.contains(&path);
+    let vxlan = |value: &Option<String>| value.as_deref() == Some("\"vxlan\"");
+    let another_port = path == "dataplane.encapsulation" && (vxlan(&old) || vxlan(&new));
+    let needs_restart = FIXED.contains(&path) || another_port;
     Change { path: path.to_owned(), old, new, needs_restart }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::check_text;
+
+    #[test]
+    fn the_encapsulation_changes_live_but_for_that_with_a_port_to_open() {
+        let changed = |old: &str, new: &str| {
+            let mut names = UplinkNames::default();
+            let mut config = |encapsulation: &str| {
+                let text = format!("[dataplane]\nencapsulation = \"{encapsulation}\"\n");
+                let (config, report) = check_text("weft.toml", &text, &mut names);
+                config.unwrap_or_else(|| panic!("{}", report.render(false)))
+            };
+            let (old, new) = (config(old), config(new));
+            diff(&old, &new, &names).iter().map(ToString::to_string).collect::<Vec<_>>()
+        };
+        let expected = "~ dataplane.encapsulation   \"lisp\" \u{2192} \"vxlan-gpe\"   live";
+        assert_eq!(changed("lisp", "vxlan-gpe"), [expected]);
+        for (old, new) in [("lisp", "vxlan"), ("vxlan", "lisp-gpe")] {
+            let [change] = &changed(old, new)[..] else { panic!("one change") };
+            assert!(change.ends_with("needs a restart"), "{change}");
+        }
+    }
 }

@@ -3,7 +3,7 @@
 
 use weft_packet::ip::{self, Header, fragment, icmp};
 use weft_packet::lisp::auth::{self, Purpose};
-use weft_packet::lisp::data::{DataHeader, skip_shims};
+use weft_packet::lisp::data::{DataHeader, EthernetHeader, NextProtocol, skip_shims};
 use weft_packet::lisp::{Address, Message};
 use weft_packet::wire::Wire;
 
@@ -42,8 +42,13 @@ pub(crate) fn data_header(bytes: &[u8]) {
     assert_eq!(header.port(), port);
     assert_eq!(DataHeader::from_bytes(port, header.to_bytes()), Ok(header));
     assert!(header.tree().to_string().starts_with(header.name()));
-    if let Some(Ok((_, inner))) = header.next_protocol().map(|next| skip_shims(next, packet)) {
+    if let Some(Ok((next, inner))) = header.next_protocol().map(|next| skip_shims(next, packet)) {
         assert!(inner.len() <= packet.len());
+        if let (NextProtocol::Ethernet, Ok((header, payload))) =
+            (next, EthernetHeader::split(inner))
+        {
+            assert_eq!([&header.to_bytes(), payload].concat(), inner);
+        }
     }
 }
 

@@ -223,8 +223,9 @@ fn choose(formats: u32, ours: Encapsulation) -> Option<Encapsulation> {
     let bit = |e| match e {
         Encapsulation::Lisp | Encapsulation::LispGpe => FORMAT_LISP,
         Encapsulation::VxlanGpe => FORMAT_VXLAN_GPE,
+        Encapsulation::Vxlan => FORMAT_VXLAN,
     };
-    [ours, Encapsulation::Lisp, Encapsulation::VxlanGpe]
+    [ours, Encapsulation::Lisp, Encapsulation::VxlanGpe, Encapsulation::Vxlan]
         .into_iter()
         .find(|&e| formats & bit(e) != 0)
 }
@@ -232,4 +233,5 @@ fn choose(formats: u32, ours: Encapsulation) -> Option<Encapsulation> {
 /// The priority of a locator that carries no unicast packets.
 const UNUSED: u8 = 255;
 const FORMAT_LISP: u32 = 0x01;
+const FORMAT_VXLAN: u32 = 0x04;
 const FORMAT_VXLAN_GPE: u32 = 0x08;

@@ -214,7 +214,7 @@ fn some_rloc() -> impl Strategy<Value = IpAddr> {
 }
 
 fn some_paths() -> impl Strategy<Value = Vec<Path>> {
-    let encapsulation = prop_oneof![Just(Encapsulation::Lisp), Just(Encapsulation::VxlanGpe)];
+    let encapsulation = prop_oneof![Just(Encapsulation::Lisp), Just(Encapsulation::Vxlan)];
     let path = (some_rloc(), 1..3u8, 0..3u8, encapsulation).prop_map(
         |(rloc, priority, weight, encapsulation)| Path { rloc, priority, weight, encapsulation },
     );

@@ -12,7 +12,7 @@ use super::shared::{Claim, Shared};
 use crate::ebpf::layout;
 use crate::ebpf::records::{Records, Table, fill, join, split};
 use crate::ebpf::slab::Slab;
-use crate::pipeline::data_header;
+use crate::pipeline::data_header::Head;
 
 /// Hops in runs, one run for each way, and the tables of slots.
 #[derive(Default)]
@@ -137,9 +137,10 @@ fn octets(hop: &Hop, pair: u32) -> Octets {
         Encapsulation::Lisp => layout::Hop::LISP,
         Encapsulation::LispGpe => layout::Hop::LISP_GPE,
         Encapsulation::VxlanGpe => layout::Hop::VXLAN_GPE,
+        Encapsulation::Vxlan => layout::Hop::VXLAN,
     };
     // The instance is not known here and its field is always valid: 0 is the default instance.
-    let header = data_header::to_bytes(hop.encapsulation, InstanceId::CONTROL, false)[0];
+    let header = Head::of(hop.encapsulation, InstanceId::CONTROL, false)[0];
     let sizes = u32::from_ne_bytes([mtu[0], mtu[1], port[0], port[1]]);
     let kinds = u32::from_ne_bytes([family, header, encapsulation, 0]);
     [

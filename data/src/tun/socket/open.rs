@@ -10,7 +10,6 @@ use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, OwnedFd};
 use std::sync::{Mutex, PoisonError};
 
 use nix::sys::socket::{SockaddrIn, SockaddrStorage, getsockname};
-use weft_packet::lisp::{DATA_PORT, VXLAN_GPE_PORT};
 
 use super::address::Address;
 use super::errors::PathMtu;
@@ -29,25 +28,25 @@ pub(in crate::tun) struct Receiver {
 }
 
 impl Receiver {
-    /// Sockets for both ports and families; IPv4 only where the kernel has no IPv6. If the
+    /// Sockets for all ports and families; IPv4 only where the kernel has no IPv6. If the
     /// ports are steered, sockets are bound to `private` ports of the loopback interface instead,
     /// which the first worker finds and all share.
     pub(in crate::tun) fn open_all(
         options: &Options,
         private: &mut PrivatePorts,
-    ) -> Result<Vec<Self>, (String, io::Error)> {
+    ) -> Result<Vec<Self>, (String, u16, io::Error)> {
         let mut receivers = Vec::new();
         for ipv6 in [false, true] {
-            for port in [DATA_PORT, VXLAN_GPE_PORT] {
+            for port in options.ports() {
                 let to =
                     if options.steered { private.place(ipv6, port) } else { (any(ipv6), port) };
                 match Self::open(to, port, options) {
                     Ok(receiver) => {
-                        private.found(&receiver).map_err(|error| (what(to), error))?;
+                        private.found(&receiver).map_err(|error| (what(to), port, error))?;
                         receivers.push(receiver);
                     }
                     Err(error) if ipv6 && is_missing(&error) => {}
-                    Err(error) => return Err((what(to), error)),
+                    Err(error) => return Err((what(to), port, error)),
                 }
             }
         }
@@ -306,6 +305,7 @@ const UDP_NO_CHECK6_RX: libc::c_int = 102;
 mod tests {
     use super::*;
     use nix::sys::socket::{getsockopt, sockopt::UdpGroSegment};
+    use weft_packet::lisp::DATA_PORT;
 
     #[test]
     fn receivers_join_datagrams_when_told_to() {

@@ -8,6 +8,7 @@ use std::net::IpAddr;
 use std::os::fd::{AsRawFd, BorrowedFd};
 
 use nix::errno::Errno;
+use weft_fib::Encapsulation;
 use weft_packet::addr::InstanceId;
 
 use super::address::Address;
@@ -18,9 +19,9 @@ use super::control::Control;
 pub(in crate::tun) struct Envelope {
     /// The socket, by its number in [`Senders`](super::Senders).
     pub(in crate::tun) sender: u16,
-    /// The outer destination and its port.
+    /// The outer destination, and what is between it and the inner packet.
     pub(in crate::tun) remote: IpAddr,
-    pub(in crate::tun) port: u16,
+    pub(in crate::tun) encapsulation: Encapsulation,
     /// The outer source, and the interface to leave by; 0 = as routed.
     pub(in crate::tun) local: IpAddr,
     pub(in crate::tun) interface: u32,
@@ -91,7 +92,7 @@ impl<'a> Batch<'a> {
         pieces: impl Iterator<Item = &'a [u8]>,
     ) {
         self.messages.push(Message {
-            address: Address::new(envelope.remote, envelope.port),
+            address: Address::new(envelope.remote, envelope.encapsulation.port()),
             control: envelope.control(segment),
             first_piece: self.pieces.len(),
         });

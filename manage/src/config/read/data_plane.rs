@@ -30,6 +30,7 @@ pub(super) fn data_plane(
         ("lisp", Encapsulation::Lisp),
         ("lisp-gpe", Encapsulation::LispGpe),
         ("vxlan-gpe", Encapsulation::VxlanGpe),
+        ("vxlan", Encapsulation::Vxlan),
     ];
     let encapsulation = s.choice("encapsulation", &encapsulations, report);
     set(&mut plane.device, s.parsed("device", report, parse_device));

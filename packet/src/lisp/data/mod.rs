@@ -5,6 +5,7 @@
 //! writing take no memory. Reserved bits are ignored and sent as zero; fields whose flag is not
 //! set have no value here.
 
+mod ethernet;
 mod lisp;
 mod vxlan;
 
@@ -12,6 +13,7 @@ use super::{DATA_PORT, VXLAN_GPE_PORT, VXLAN_PORT};
 use crate::addr::InstanceId;
 use crate::wire::{Error, Reader, bit};
 
+pub use ethernet::{EtherType, EthernetHeader};
 pub use lisp::{LispGpeHeader, LispHeader, NonceField};
 pub use vxlan::{GroupPolicy, VxlanGpeHeader, VxlanHeader};
 

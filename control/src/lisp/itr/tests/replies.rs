@@ -151,6 +151,7 @@ fn a_locator_may_name_its_encapsulation() {
         formats("203.0.113.2", 0x08),
         formats("203.0.113.3", 0x09),
         formats("203.0.113.4", 0x10),
+        formats("203.0.113.5", 0x14),
     ]);
     resolved(&mut story, "10.1.2.3", &[record]);
     let group = story.groups.values().next().unwrap();
@@ -160,6 +161,7 @@ fn a_locator_may_name_its_encapsulation() {
         (ip("203.0.113.1"), Encapsulation::Lisp),
         (ip("203.0.113.2"), Encapsulation::VxlanGpe),
         (ip("203.0.113.3"), Encapsulation::Lisp),
+        (ip("203.0.113.5"), Encapsulation::Vxlan),
     ];
     assert_eq!(chosen, expected);
 }
