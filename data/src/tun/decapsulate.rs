@@ -40,6 +40,7 @@ impl Worker {
         let Some(tables) = reader.enter() else { return };
         for n in 0..self.inbox.datagrams().len() {
             let datagram = self.inbox.datagrams()[n].clone();
+            self.placement.carried(datagram.range.len());
             let accepted = self.accept_all(&tables, port, &datagram);
             if accepted > 0 {
                 tables.received(datagram.local, datagram.remote, accepted);

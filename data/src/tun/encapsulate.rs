@@ -40,12 +40,15 @@ impl Worker {
             let read = queue.read(room);
             taken += usize::from(read.is_ok());
             match read {
-                Ok(length) => match self.outbox.keep(length) {
-                    Some((virtio, span)) => {
-                        self.forward(&tables, Packet { instance, device, virtio, span });
+                Ok(length) => {
+                    self.placement.carried(length);
+                    match self.outbox.keep(length) {
+                        Some((virtio, span)) => {
+                            self.forward(&tables, Packet { instance, device, virtio, span });
+                        }
+                        None => self.ledger.drop(DropReason::Malformed, instance, &[], 1, self.now),
                     }
-                    None => self.ledger.drop(DropReason::Malformed, instance, &[], 1, self.now),
-                },
+                }
                 Err(Errno::EAGAIN | Errno::EINTR) => {
                     drained = true;
                     break;

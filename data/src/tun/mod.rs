@@ -20,6 +20,7 @@ mod offload;
 mod options;
 mod outbox;
 mod pace;
+mod placement;
 mod samples;
 mod socket;
 mod upcall;

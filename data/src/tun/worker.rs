@@ -28,6 +28,7 @@ use super::offload::Coalescer;
 use super::options::{HoldLimits, Options};
 use super::outbox::Outbox;
 use super::pace::Pace;
+use super::placement::Placement;
 use super::samples::Samples;
 use super::socket::{Inbox, PathMtu, Receiver, Senders};
 use super::upcall::{Upcall, Upcalls};
@@ -66,6 +67,7 @@ pub(super) struct Worker {
     pub(super) hold: Hold,
     pub(super) icmp: Icmp,
     pub(super) pace: Pace,
+    pub(super) placement: Placement,
     punts: Limiter,
     /// Path MTUs the control plane was told of, and when.
     reported: HashMap<IpAddr, (u16, Instant)>,
@@ -95,6 +97,7 @@ impl Parts {
             hold: Hold::default(),
             icmp: Icmp::new(self.options.clone(), rate(self.options.icmp_rate), self.counters, now),
             pace: Pace::new(now),
+            placement: Placement::new(now),
             punts: Limiter::new(rate(self.options.punt_rate), now),
             options: self.options,
             reported: HashMap::new(),
@@ -143,6 +146,7 @@ impl Worker {
                 }
             }
             self.tend_hold();
+            self.placement.end_round(self.now);
             if let Some(rest) = self.pace.end_round(self.now) {
                 thread::sleep(rest);
             }
