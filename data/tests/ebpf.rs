@@ -7,21 +7,11 @@ mod lab;
 use std::time::Duration;
 
 use lab::fast::{index, now, ports, refused};
-use lab::{A, B, HOST_A, HOST_B, Lab, Plane, options_for};
+use lab::{A, B, ENCAPSULATIONS, HOST_A, HOST_B, KERNELS, Lab, Plane, options_for};
 use weft_data::ebpf::{Instance, Port};
 use weft_data::tun::{MssClamp, Options};
 use weft_fib::{Change, Encapsulation, GroupId, Route, Source};
 use weft_packet::addr::{EidPrefix, InstanceId};
-
-const ENCAPSULATIONS: [Encapsulation; 4] =
-    [Encapsulation::Lisp, Encapsulation::LispGpe, Encapsulation::VxlanGpe, Encapsulation::Vxlan];
-/// What the kernel can do, too, and over what.
-const KERNELS: [(Encapsulation, bool); 4] = [
-    (Encapsulation::VxlanGpe, false),
-    (Encapsulation::VxlanGpe, true),
-    (Encapsulation::Vxlan, false),
-    (Encapsulation::Vxlan, true),
-];
 
 #[test]
 fn every_encapsulation_is_carried_in_the_kernel() {

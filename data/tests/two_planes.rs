@@ -6,20 +6,10 @@ mod lab;
 use std::net::{IpAddr, Ipv4Addr, UdpSocket};
 use std::time::Duration;
 
-use lab::{A, B, HOST_A, HOST_B, Lab, impossible, options_for};
+use lab::{A, B, ENCAPSULATIONS, HOST_A, HOST_B, KERNELS, Lab, impossible, options_for};
 use weft_data::tun::{Counters, HoldLimits, MssClamp, Options, SourceCheck, Upcall};
 use weft_fib::{DropReason, Encapsulation, Route};
 use weft_packet::addr::InstanceId;
-
-const ENCAPSULATIONS: [Encapsulation; 4] =
-    [Encapsulation::Lisp, Encapsulation::LispGpe, Encapsulation::VxlanGpe, Encapsulation::Vxlan];
-/// What the kernel can do, too, and over what.
-const KERNELS: [(Encapsulation, bool); 4] = [
-    (Encapsulation::VxlanGpe, false),
-    (Encapsulation::VxlanGpe, true),
-    (Encapsulation::Vxlan, false),
-    (Encapsulation::Vxlan, true),
-];
 
 #[test]
 fn every_encapsulation_carries_both_families_over_both() {

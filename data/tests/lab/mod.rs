@@ -27,6 +27,17 @@ use weft_data::tun::{Options, Tun, Upcall};
 use weft_fib::{Change, Encapsulation, Fib, GroupId, Path, Route, Source, Uplink, UplinkId};
 use weft_packet::addr::{EidPrefix, InstanceId};
 
+/// All there are.
+pub(crate) const ENCAPSULATIONS: [Encapsulation; 4] =
+    [Encapsulation::Lisp, Encapsulation::LispGpe, Encapsulation::VxlanGpe, Encapsulation::Vxlan];
+/// What the kernel can do, too, and whether over IPv6.
+pub(crate) const KERNELS: [(Encapsulation, bool); 4] = [
+    (Encapsulation::VxlanGpe, false),
+    (Encapsulation::VxlanGpe, true),
+    (Encapsulation::Vxlan, false),
+    (Encapsulation::Vxlan, true),
+];
+
 /// Addresses of hosts and xTRs: the same at both sites but for one digit.
 pub(crate) const HOST_A: [&str; 2] = ["10.1.0.2", "fd00:1::2"];
 pub(crate) const HOST_B: [&str; 2] = ["10.2.0.2", "fd00:2::2"];

@@ -2,6 +2,16 @@
 
 use super::*;
 
+/// A registered site with these EID-prefixes, and an RLOC that packets came from.
+fn heard_from_a_peer(prefixes: &[&str]) -> (Site, IpAddr) {
+    let mut site = Site::new(config(&[MS], prefixes));
+    site.acknowledge_all();
+    let peer = ip("198.51.100.77");
+    let pair = Traffic { uplink: UplinkId(1), rloc: peer, sent: 0, received: 5 };
+    site.etr.traffic(site.now, &[pair]);
+    (site, peer)
+}
+
 #[test]
 fn those_that_send_to_us_are_told_of_a_change_after_the_map_server() {
     let peer = ip("198.51.100.77");
@@ -34,11 +44,7 @@ fn those_that_send_to_us_are_told_of_a_change_after_the_map_server() {
 
 #[test]
 fn all_that_changed_is_told_at_once_and_repeated_one_by_one() {
-    let mut site = Site::new(config(&[MS], &["10.1.0.0/16", "10.2.0.0/16"]));
-    site.acknowledge_all();
-    let peer = ip("198.51.100.77");
-    let pair = Traffic { uplink: UplinkId(1), rloc: peer, sent: 0, received: 5 };
-    site.etr.traffic(site.now, &[pair]);
+    let (mut site, peer) = heard_from_a_peer(&["10.1.0.0/16", "10.2.0.0/16"]);
     site.uplinks(vec![uplink(1, WAN, false), uplink(2, LTE, true)]);
     site.acknowledge_all();
     let (one, two) = ("10.1.0.0/16".to_owned(), "10.2.0.0/16".to_owned());
@@ -49,11 +55,7 @@ fn all_that_changed_is_told_at_once_and_repeated_one_by_one() {
 
 #[test]
 fn a_repetition_does_not_keep_the_next_change_waiting() {
-    let mut site = Site::new(config(&[MS], &["10.1.0.0/16"]));
-    site.acknowledge_all();
-    let peer = ip("198.51.100.77");
-    let pair = Traffic { uplink: UplinkId(1), rloc: peer, sent: 0, received: 5 };
-    site.etr.traffic(site.now, &[pair]);
+    let (mut site, _) = heard_from_a_peer(&["10.1.0.0/16"]);
     site.uplinks(vec![uplink(1, WAN, false), uplink(2, LTE, true)]);
     site.acknowledge_all();
     assert_eq!(site.smrs().len(), 1, "news");
