@@ -30,15 +30,18 @@ const REPETITIONS: usize = 9;
 /// The maps of the running program that this one reads.
 const SHARED: [&str; 2] = ["nodes", "instances"];
 
-/// `struct task` of the program: count, mask; how, found; ns; sum.
+/// `struct task` of the programs: count, mask; found, pad; ns; sum.
 type Task = [u64; 4];
 
-/// What the program does with each address: `enum how`.
-#[derive(Clone, Copy, PartialEq)]
-enum How {
-    Idle = 0,
-    Ours = 1,
-    Kernel = 2,
+/// What is done with each address: the name of the program that does it.
+const IDLE: &str = "time_idle";
+const OURS: &str = "time_ours";
+const KERNEL: &str = "time_kernel";
+
+/// The programs in the kernel, and what they are told.
+struct Bench {
+    object: Ebpf,
+    task: Array<MapData, Task>,
 }
 
 /// Nanoseconds of a lookup: of addresses all over the table, and of a few of them again and again.
@@ -56,25 +59,14 @@ pub(super) fn measure(prefixes: &[Prefix], pins: &Path) -> Result<Value, String>
         keys.set(index, key, 0).map_err(|error| explain(&error))?;
     }
     fill_kernel_table(&mut object, prefixes)?;
-    let task = object.take_map("tasks").ok_or("the program has no tasks")?;
-    let mut task: Array<_, Task> = task.try_into().map_err(|error| explain(&error))?;
-    let program: &mut SchedClassifier = object
-        .program_mut("lookup")
-        .ok_or("there is no program in the object")?
-        .try_into()
-        .map_err(|error| explain(&error))?;
-    program.load().map_err(|error| explain(&error))?;
-    let mut run = |keys: u32, how: How| -> Result<f64, String> {
-        let idle = fastest(program, &mut task, keys, How::Idle)?;
-        Ok((fastest(program, &mut task, keys, how)? - idle) / f64::from(LOOKUPS))
-    };
+    let mut bench = Bench::load(object)?;
     Ok(json!({
-        "lookup_ns": run(KEYS, How::Ours)?,
-        "lookup_hot_ns": run(HOT, How::Ours)?,
-        "lookup_same_ns": run(1, How::Ours)?,
+        "lookup_ns": bench.run(KEYS, OURS)?,
+        "lookup_hot_ns": bench.run(HOT, OURS)?,
+        "lookup_same_ns": bench.run(1, OURS)?,
         "hot": HOT,
-        "kernel_trie_ns": run(KEYS, How::Kernel)?,
-        "kernel_trie_hot_ns": run(HOT, How::Kernel)?,
+        "kernel_trie_ns": bench.run(KEYS, KERNEL)?,
+        "kernel_trie_hot_ns": bench.run(HOT, KERNEL)?,
     }))
 }
 
@@ -90,27 +82,45 @@ fn fill_kernel_table(object: &mut Ebpf, prefixes: &[Prefix]) -> Result<(), Strin
     Ok(())
 }
 
-/// The shortest time of several runs over so many keys, a power of two, in nanoseconds.
-fn fastest(
-    program: &SchedClassifier,
-    task: &mut Array<MapData, Task>,
-    keys: u32,
-    how: How,
-) -> Result<f64, String> {
-    let mut best = f64::INFINITY;
-    for _ in 0..REPETITIONS {
-        let wanted = [pair(LOOKUPS, keys - 1), how as u64, 0, 0];
-        task.set(0, wanted, 0).map_err(|error| explain(&error))?;
-        let frame = [0; 64];
-        let options = TestRunOptions { data_in: Some(&frame), ..TestRunOptions::new() };
-        program.test_run(options).map_err(|error| explain(&error))?;
-        let [_, told, ns, _] = task.get(&0, 0).map_err(|error| explain(&error))?;
-        if how != How::Idle && told >> 32 != u64::from(LOOKUPS) {
-            return Err(format!("found {} of {LOOKUPS} addresses", told >> 32));
+impl Bench {
+    fn load(mut object: Ebpf) -> Result<Self, String> {
+        let task = object.take_map("tasks").ok_or("the object has no tasks")?;
+        let task = task.try_into().map_err(|error| explain(&error))?;
+        let mut bench = Self { object, task };
+        for name in [IDLE, OURS, KERNEL] {
+            bench.program(name)?.load().map_err(|error| explain(&error))?;
         }
-        best = best.min(ns as f64);
+        Ok(bench)
     }
-    Ok(best)
+
+    fn program(&mut self, name: &str) -> Result<&mut SchedClassifier, String> {
+        let program = self.object.program_mut(name).ok_or_else(|| format!("no program {name}"))?;
+        program.try_into().map_err(|error| explain(&error))
+    }
+
+    /// Nanoseconds of one lookup among so many keys, a power of two.
+    fn run(&mut self, keys: u32, name: &str) -> Result<f64, String> {
+        let idle = self.fastest(keys, IDLE)?;
+        Ok((self.fastest(keys, name)? - idle) / f64::from(LOOKUPS))
+    }
+
+    /// The shortest time of several runs of a program, in nanoseconds.
+    fn fastest(&mut self, keys: u32, name: &str) -> Result<f64, String> {
+        let mut best = f64::INFINITY;
+        for _ in 0..REPETITIONS {
+            let wanted = [pair(LOOKUPS, keys - 1), 0, 0, 0];
+            self.task.set(0, wanted, 0).map_err(|error| explain(&error))?;
+            let frame = [0; 64];
+            let options = TestRunOptions { data_in: Some(&frame), ..TestRunOptions::new() };
+            self.program(name)?.test_run(options).map_err(|error| explain(&error))?;
+            let [_, found, ns, _] = self.task.get(&0, 0).map_err(|error| explain(&error))?;
+            if name != IDLE && found != u64::from(LOOKUPS) {
+                return Err(format!("found {found} of {LOOKUPS} addresses"));
+            }
+            best = best.min(ns as f64);
+        }
+        Ok(best)
+    }
 }
 
 /// Addresses that are in the prefixes, each prefix as often as every other.
