@@ -18,44 +18,46 @@ INLINE bool is_below(const struct node *node, u32 depth, u64 hi, u64 lo)
     return hi == node->path_hi && (lo ^ node->path_lo) >> ((128 - depth * 8) & 63) == 0;
 }
 
-/* The leaf of the longest prefix that contains an address of `width` octets; 0 = none does. */
-GLOBAL u32 longest_match(u32 index, u64 hi, u64 lo, u32 width)
+/*
+ * The leaf of the longest prefix that contains an address; 0 = none does. The head of a node is on
+ * another cache line than the slot, and a lookup waits for nothing as much as for memory: it reads
+ * the head of a node that skips octets, and at the end that of the last one whose leaf counts.
+ */
+GLOBAL u32 longest_match(u32 root, u64 hi, u64 lo)
 {
-    u32 best = 0, depth = 0, entry = 0;
+    u32 index = root, above = root, depth = 0, entry = 0;
+    struct node *node;
 
     for (u32 step = 0; step <= 16; step++) {
-        struct node *node = RECORD(nodes, index);
-
+        node = RECORD(nodes, index);
         if (!node)
             break;
-        /* The head of a node is on another cache line than the slot: look only if it says more. */
-        if (!(entry & NODE_BARE)) {
+        if (entry & NODE_SKIPS) {
             depth = node->depth;
             if (!is_below(node, depth, hi, lo))
                 break;
-            if (node->leaf)
-                best = node->leaf;
         }
-        if (depth >= width)
-            break;
         entry = node->next[(depth < 8 ? hi >> (56 - depth * 8) : lo >> ((120 - depth * 8) & 63))
                            & 0xff];
         if (!(entry & NODE_CHILD)) {
             if (entry)
-                best = entry;
+                return entry;
             break;
         }
-        index = entry & ~(NODE_CHILD | NODE_BARE);
+        index = entry & NODE_INDEX;
+        if (entry & NODE_LEAFED)
+            above = index;
         depth++;
     }
-    return best;
+    node = RECORD(nodes, above);
+    return node ? node->leaf : 0;
 }
 
 INLINE u32 leaf_of(const struct instance *instance, struct key address, bool v6)
 {
     u32 root = v6 ? instance->root6 : instance->root4;
 
-    return root ? longest_match(root, address.hi, address.lo, v6 ? 16 : 4) : 0;
+    return root ? longest_match(root, address.hi, address.lo) : 0;
 }
 
 INLINE bool is_local(const struct instance *instance, struct key address, bool v6)

@@ -63,7 +63,9 @@ struct instance {
 };
 
 #define NODE_CHILD 0x80000000u
-#define NODE_BARE 0x40000000u  /* with NODE_CHILD: one octet deeper and without a leaf of its own */
+#define NODE_SKIPS 0x40000000u  /* with NODE_CHILD: more than one octet deeper */
+#define NODE_LEAFED 0x20000000u /* with NODE_CHILD: one octet deeper, and its leaf counts */
+#define NODE_INDEX 0x1fffffffu
 
 /*
  * A node of a trie of octets with path compression: `nodes`. The key is an address of 16 octets.
@@ -73,8 +75,8 @@ struct node {
     u64 path_hi; /* the octets above the node, as big-endian numbers; `depth` of them count */
     u64 path_lo;
     u32 depth;
-    u32 leaf;      /* of the prefix of exactly `depth` octets */
-    u32 next[256]; /* by the octet at `depth`: NODE_CHILD [| NODE_BARE] | node, leaf, or 0 */
+    u32 leaf;      /* of the prefix of exactly `depth` octets, if what leads here is NODE_LEAFED */
+    u32 next[256]; /* by the octet at `depth`: NODE_CHILD [| a mark] | node, leaf, or 0 */
 };
 
 enum leaf_kind {

@@ -84,9 +84,9 @@ pub(super) struct Node {
     pub(super) path_hi: u64,
     pub(super) path_lo: u64,
     pub(super) depth: u32,
-    /// Of the prefix of exactly `depth` octets.
+    /// Of the prefix of exactly `depth` octets, if what leads here is [`Node::LEAFED`].
     pub(super) leaf: u32,
-    /// By the octet at `depth`: [`Node::CHILD`] (and perhaps [`Node::BARE`]) and a node, a leaf,
+    /// By the octet at `depth`: [`Node::CHILD`] (and perhaps another mark) and a node, a leaf,
     /// or 0.
     pub(super) next: [u32; 256],
 }
@@ -94,9 +94,13 @@ pub(super) struct Node {
 impl Node {
     /// Marks a node among the leaves in `next`.
     pub(super) const CHILD: u32 = 1 << 31;
-    /// Marks a child one octet deeper and without a leaf of its own: a reader need not look at
-    /// its head, which saves a miss in the cache for each level of a large trie.
-    pub(super) const BARE: u32 = 1 << 30;
+    /// Marks a child more than one octet deeper. Only there a reader has to look at the path in
+    /// the head, which saves a miss in the cache for each level of a large trie.
+    pub(super) const SKIPS: u32 = 1 << 30;
+    /// Marks a child one octet deeper whose leaf counts.
+    pub(super) const LEAFED: u32 = 1 << 29;
+    /// The number of a child.
+    pub(super) const INDEX: u32 = Self::LEAFED - 1;
 }
 
 impl Default for Node {

@@ -116,15 +116,11 @@ impl Trie {
         for slot in place.slots() {
             match node.slot(slot) {
                 Slot::Leaf(old) if old == leaf => node.end(slot, heir),
-                Slot::Node(index) => {
-                    let child = Node::of(records, index);
-                    if child.leaf() == leaf && child.depth() == place.depth + 1 {
-                        child.set_leaf(heir);
-                        node.lead(records, slot, index);
-                        self.tidy(records, now, home, slot);
-                    }
+                Slot::Node(child) if node.leaf_below(records, slot) == leaf => {
+                    node.lead(records, slot, child, heir);
+                    self.tidy(records, now, home, slot);
                 }
-                Slot::Leaf(_) | Slot::Nothing => {}
+                Slot::Leaf(_) | Slot::Node(_) | Slot::Nothing => {}
             }
         }
         while let Some((parent, slot)) = above.pop() {
@@ -162,12 +158,13 @@ impl Trie {
                 return Err(Full);
             };
             let fork_node = Node::of(records, fork);
+            let mut above = 0;
             match below {
                 Slot::Nothing => {}
-                Slot::Leaf(leaf) => fork_node.set_leaf(leaf),
+                Slot::Leaf(leaf) => above = leaf,
                 Slot::Node(child) => {
                     let path = Node::of(records, child).path();
-                    fork_node.lead(records, path.octet(shared), child);
+                    fork_node.lead(records, path.octet(shared), child, 0);
                 }
             }
             let home = if shared == depth {
@@ -178,10 +175,10 @@ impl Trie {
                     node.end(slot, UNKNOWN);
                     return Err(Full);
                 };
-                fork_node.lead(records, key.octet(shared), home);
+                fork_node.lead(records, key.octet(shared), home, 0);
                 home
             };
-            node.lead(records, slot, fork);
+            node.lead(records, slot, fork, above);
             return Ok(home);
         }
     }
@@ -204,10 +201,9 @@ impl Trie {
                 let below = place.depth + 1;
                 let child_node = Node::of(records, child);
                 if child_node.depth() == below {
-                    let old = child_node.leaf();
+                    let old = node.leaf_below(records, slot);
                     if old == 0 || self.yields(old, leaf) {
-                        child_node.set_leaf(leaf);
-                        node.lead(records, slot, child);
+                        node.lead(records, slot, child, leaf);
                     }
                     return Ok(());
                 }
@@ -216,10 +212,8 @@ impl Trie {
                     node.end(slot, UNKNOWN);
                     return Err(Full);
                 };
-                let between_node = Node::of(records, between);
-                between_node.set_leaf(leaf);
-                between_node.lead(records, path.octet(below), child);
-                node.lead(records, slot, between);
+                Node::of(records, between).lead(records, path.octet(below), child, 0);
+                node.lead(records, slot, between, leaf);
             }
         }
         Ok(())
@@ -236,14 +230,15 @@ impl Trie {
         let parent = Node::of(records, parent);
         let Slot::Node(child) = parent.slot(slot) else { return };
         let node = Node::of(records, child);
+        let leaf = parent.leaf_below(records, slot);
         match node.only() {
-            Only::Nothing => parent.end(slot, node.leaf()),
-            Only::One(Slot::Node(below)) if node.leaf() == 0 => {
-                let grandchild = Node::of(records, below);
-                if grandchild.depth() == node.depth() + 1 && grandchild.leaf() != 0 {
+            Only::Nothing => parent.end(slot, leaf),
+            Only::One(Slot::Node(below)) if leaf == 0 => {
+                let octet = Node::of(records, below).path().octet(node.depth());
+                if node.leaf_below(records, octet) != 0 {
                     return;
                 }
-                parent.lead(records, slot, below);
+                parent.lead(records, slot, below, 0);
             }
             Only::One(_) | Only::More => return,
         }
@@ -268,25 +263,15 @@ impl Trie {
 /// The leaf of the longest prefix that contains `address`, 0 when none does. The program does the
 /// same; tests hold both to it.
 pub(super) fn lookup(records: &impl Records, root: u32, address: IpAddr) -> u32 {
-    let (key, width) = match address {
-        IpAddr::V4(_) => (Key::of(address), 4),
-        IpAddr::V6(_) => (Key::of(address), 16),
-    };
-    let (mut best, mut at, mut depth, mut bare) = (0, root, 0, false);
-    for _ in 0..=width {
+    let key = Key::of(address);
+    let (mut at, mut above, mut depth, mut skips) = (root, root, 0, false);
+    for _ in 0..=16 {
         let node = Node::of(records, at);
-        if !bare {
+        if skips {
             depth = node.depth();
             if key.first(depth) != node.path() {
                 break;
             }
-            let leaf = node.leaf();
-            if leaf != 0 {
-                best = leaf;
-            }
-        }
-        if depth >= width {
-            break;
         }
         let number = node.number(key.octet(depth));
         match Slot::from_number(number) {
@@ -294,10 +279,13 @@ pub(super) fn lookup(records: &impl Records, root: u32, address: IpAddr) -> u32 
             Slot::Leaf(leaf) => return leaf,
             Slot::Node(child) => at = child,
         }
-        bare = number & layout::Node::BARE != 0;
+        if number & layout::Node::LEAFED != 0 {
+            above = at;
+        }
+        skips = number & layout::Node::SKIPS != 0;
         depth += 1;
     }
-    best
+    Node::of(records, above).leaf()
 }
 
 /// The prefixes that may inherit the addresses of `prefix` within its home, longest first.
@@ -420,7 +408,7 @@ impl Slot {
     fn from_number(number: u32) -> Self {
         match number & layout::Node::CHILD {
             0 => Self::leaf(number),
-            _ => Self::Node(number & !(layout::Node::CHILD | layout::Node::BARE)),
+            _ => Self::Node(number & layout::Node::INDEX),
         }
     }
 }
@@ -471,13 +459,31 @@ impl<'a> Node<'a> {
         self.set_number(octet, leaf);
     }
 
-    /// Leads an octet to a child, which is complete. To be called again when the child's leaf
-    /// changed.
-    fn lead(self, records: &impl Records, octet: u8, child: u32) {
+    /// Leads an octet to a child, which is complete, and has `leaf` answer for addresses the
+    /// child knows nothing of, 0 for none. That takes the mark away and leaves the child's leaf as
+    /// it was: a reader may be on its way there.
+    fn lead(self, records: &impl Records, octet: u8, child: u32, leaf: u32) {
         let node = Node::of(records, child);
-        let bare = node.leaf() == 0 && node.depth() == self.depth() + 1;
-        let marks = layout::Node::CHILD | if bare { layout::Node::BARE } else { 0 };
-        self.set_number(octet, child | marks);
+        let skips = node.depth() != self.depth() + 1;
+        debug_assert!(leaf == 0 || !skips, "the octets it skips are not the child's to answer for");
+        let mark = match (leaf, skips) {
+            (0, false) => 0,
+            (0, true) => layout::Node::SKIPS,
+            _ => layout::Node::LEAFED,
+        };
+        if leaf != 0 {
+            node.set_leaf(leaf);
+        }
+        self.set_number(octet, layout::Node::CHILD | mark | child);
+    }
+
+    /// The leaf of the child an octet leads to, 0 if none counts.
+    fn leaf_below(self, records: &impl Records, octet: u8) -> u32 {
+        let number = self.number(octet);
+        match number & layout::Node::LEAFED {
+            0 => 0,
+            _ => Node::of(records, number & layout::Node::INDEX).leaf(),
+        }
     }
 
     fn set_number(self, octet: u8, number: u32) {

@@ -247,7 +247,7 @@ fn a_reader_gets_the_answer_of_before_or_after() {
 }
 
 #[test]
-fn exactly_bare_children_are_marked_so() {
+fn children_that_skip_octets_or_have_a_leaf_are_marked() {
     let mut both = Both::new(256);
     let prefixes = [
         "10.1.2.0/24",
@@ -259,28 +259,30 @@ fn exactly_bare_children_are_marked_so() {
         "10.0.0.0/8",
     ];
     let check = |both: &Both| {
-        let mut bare = 0;
+        let (mut skipping, mut leafed) = (0, 0);
         let mut nodes = vec![both.root];
         while let Some(parent) = nodes.pop() {
             let parent = Node::of(&both.memory, parent);
             for octet in 0..=u8::MAX {
                 let Slot::Node(child) = parent.slot(octet) else { continue };
-                let node = Node::of(&both.memory, child);
-                let is_bare = node.leaf() == 0 && node.depth() == parent.depth() + 1;
-                let marked = parent.number(octet) & layout::Node::BARE != 0;
-                assert_eq!(marked, is_bare, "{:?}", node.path());
-                bare += u32::from(marked);
+                let number = parent.number(octet);
+                let skips = Node::of(&both.memory, child).depth() != parent.depth() + 1;
+                assert_eq!(number & layout::Node::SKIPS != 0, skips, "{number:#x}");
+                skipping += u32::from(skips);
+                leafed += u32::from(number & layout::Node::LEAFED != 0);
                 nodes.push(child);
             }
         }
-        bare
+        (skipping, leafed)
     };
     for prefix in prefixes {
         both.set(prefix.parse().unwrap());
         check(&both);
     }
-    for prefix in ["10.0.0.0/8", "10.1.0.0/16"] {
+    assert_eq!(check(&both), (0, 2), "10.0.0.0/8 and 10.1.0.0/16 have nodes below them");
+    let cleared = [("10.0.0.0/8", (0, 1)), ("10.1.0.0/16", (0, 0)), ("10.1.2.0/24", (1, 0))];
+    for (prefix, left) in cleared {
         both.clear(prefix.parse().unwrap());
-        assert!(check(&both) > 0, "without {prefix} its node is bare");
+        assert_eq!(check(&both), left, "without {prefix}");
     }
 }
