@@ -95,12 +95,14 @@ impl Slab {
         self.fresh > records
     }
 
-    /// How many records a table should have instead of `records`.
-    pub(super) fn wanted(&self, records: u32) -> u32 {
-        if !self.exceeds(records) {
+    /// How many records, of so many octets, a table should have that is made anew instead of one
+    /// with `records`. One that is more than half full would be the next to be full.
+    pub(super) fn wanted(&self, records: u32, octets: usize) -> u32 {
+        if self.fresh <= records / 2 {
             return records;
         }
-        larger(self.used).max(self.fresh).checked_next_power_of_two().unwrap_or(ENDLESS)
+        let wanted = larger(self.used, octets).max(self.fresh).checked_next_power_of_two();
+        wanted.unwrap_or(ENDLESS).max(records)
     }
 
     /// A free run, cut from a longer one if need be.
@@ -134,13 +136,15 @@ const ENDLESS: u32 = 1 << 31;
 /// How long a released record is not used again. The program runs for microseconds.
 const GRACE: Duration = Duration::from_secs(1);
 
-/// Room for `used` records and as many again, for more where that costs little: every growth
-/// loads a program and fills all its tables.
-pub(super) fn larger(used: u32) -> u32 {
-    used.saturating_mul(if used < SMALL { 4 } else { 2 })
+/// Room for `used` records of so many octets and as many again, for more where that costs little:
+/// every growth loads a program and fills all its tables.
+pub(super) fn larger(used: u32, octets: usize) -> u32 {
+    let little = (used as usize).saturating_mul(octets) < LITTLE;
+    used.saturating_mul(if little { 4 } else { 2 })
 }
 
-const SMALL: u32 = 1 << 17;
+/// Octets.
+const LITTLE: usize = 32 << 20;
 
 #[cfg(test)]
 #[expect(clippy::disallowed_methods, reason = "time has to start somewhere")]
@@ -200,15 +204,20 @@ mod tests {
     #[test]
     fn a_table_too_small_gets_much_more_room() {
         let mut slab = Slab::endless();
-        for _ in 0..15 {
+        for _ in 0..7 {
             slab.take_one();
         }
-        assert!(!slab.exceeds(16));
-        assert_eq!(slab.wanted(16), 16);
+        assert_eq!(slab.wanted(16, 8), 16);
         slab.take_one();
+        assert!(!slab.exceeds(16));
+        assert_eq!(slab.wanted(16, 8), 32, "more than half full");
+        for _ in 8..16 {
+            slab.take_one();
+        }
         assert!(slab.exceeds(16));
-        assert_eq!(slab.wanted(16), 64);
+        assert_eq!(slab.wanted(16, 8), 64);
+        assert_eq!(slab.wanted(16, LITTLE / 16), 32, "large records");
         (1..=16).for_each(|record| slab.release(Instant::now(), record, 1));
-        assert_eq!(slab.wanted(16), 32, "what rests needs room too");
+        assert_eq!(slab.wanted(16, 8), 32, "what rests needs room too");
     }
 }

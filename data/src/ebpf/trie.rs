@@ -62,6 +62,11 @@ impl Trie {
         self.nodes.used()
     }
 
+    /// How many nodes there should be in a place to make the tries anew in, instead of `now`.
+    pub(super) fn nodes_wanted(&self, now: u32) -> u32 {
+        self.nodes.wanted(now, size_of::<layout::Node>())
+    }
+
     /// Lets nodes that rested long enough be used again.
     pub(super) fn wake(&mut self, now: Instant) {
         self.nodes.wake(now);

@@ -120,13 +120,17 @@ impl<R: Records> Tables<R> {
         self.replaced.iter().for_each(|old| old.routes.sync(&old.records));
     }
 
-    /// Sizes for tables with room for everything, and for as much again in those that are full.
+    /// Sizes for tables with room for everything, and for as much again in those that are full or
+    /// soon would be.
     pub(super) fn larger(&self) -> Capacities {
         if let Some(wanted) = self.wanted {
             return wanted;
         }
         let [(_, leaves), (_, groups), (_, ways), (_, hops), (_, slots), (_, pairs)] =
-            self.slabs().map(|(table, slab)| (table, slab.wanted(self.records.records(table))));
+            self.slabs().map(|(table, slab)| {
+                let octets = 8 * table.width();
+                (table, slab.wanted(self.records.records(table), octets))
+            });
         Capacities {
             nodes: self.routes.nodes_needed(self.records.records(Table::Nodes)),
             leaves,

@@ -11,7 +11,7 @@ use weft_packet::addr::{EidPrefix, InstanceId};
 use super::pairs::put;
 use crate::ebpf::layout::Leaf;
 use crate::ebpf::records::{Records, Table, fill, join, publish, take_counts};
-use crate::ebpf::slab::{self, Slab};
+use crate::ebpf::slab::Slab;
 use crate::ebpf::trie::{self, Trie};
 
 /// The leaves and the tries that lead to them.
@@ -174,10 +174,10 @@ impl Routes {
 
     /// How many nodes there should be instead of `now`.
     pub(super) fn nodes_needed(&self, now: u32) -> u32 {
-        if !self.lacks_nodes {
-            return now;
+        if self.lacks_nodes {
+            return trie::estimate(self.numbers.keys().copied()).max(self.trie.nodes_wanted(now));
         }
-        trie::estimate(self.numbers.keys().copied()).max(slab::larger(now))
+        self.trie.nodes_wanted(now)
     }
 
     pub(super) fn wake(&mut self, now: Instant) {
