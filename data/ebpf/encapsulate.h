@@ -30,7 +30,7 @@ _Static_assert(sizeof(struct outer6) == 56, "on the wire");
 struct entry {
     const struct packet *packet;
     u32 instance;
-    u32 leaf;
+    struct leaf *leaf;
     u32 hash;
     u32 segments;
     u32 payload; /* octets behind the data header */
@@ -134,14 +134,11 @@ INLINE void count_encapsulated(const struct entry *entry, const struct hop *hop,
 {
     u64 segments = sign * entry->segments, length = sign * entry->packet->length;
     struct traffic *pair = RECORD(traffic, hop->pair);
-    struct usage *used = RECORD(usage, entry->leaf);
     struct totals *count = RECORD(totals, 0);
     bool v6 = entry->packet->v6;
 
-    if (used) {
-        __sync_fetch_and_add(&used->packets, segments);
-        __sync_fetch_and_add(&used->bytes, length);
-    }
+    __sync_fetch_and_add(&entry->leaf->packets, segments);
+    __sync_fetch_and_add(&entry->leaf->bytes, length);
     if (pair)
         __sync_fetch_and_add(&pair->sent, segments);
     if (count) {
@@ -215,7 +212,7 @@ INLINE int encapsulate(struct __sk_buff *skb, const struct port *port, bool v6)
     struct next_hop *way;
     struct packet packet;
     struct entry entry;
-    struct leaf leaf;
+    struct target target;
     struct hop *hop;
     u32 index, wire;
     void *transport;
@@ -227,13 +224,16 @@ INLINE int encapsulate(struct __sk_buff *skb, const struct port *port, bool v6)
     if (!read_packet(&packet, start, end, v6))
         return TCX_NEXT;
     now = bpf_ktime_get_coarse_ns();
-    entry.leaf = leaf_for(instance, &packet, now);
+    index = leaf_for(instance, &packet, now);
+    if (!index)
+        return TCX_NEXT;
+    entry.leaf = RECORD(leaves, index);
     if (!entry.leaf)
+        return except(EXCEPTION_MISS);
+    target = read_record((u64 *)&entry.leaf->target).target;
+    if (target.kind == LEAF_LOCAL)
         return TCX_NEXT;
-    leaf = read_record(RECORD(leaves, entry.leaf)).leaf;
-    if (leaf.kind == LEAF_LOCAL)
-        return TCX_NEXT;
-    if (leaf.kind != LEAF_ENCAP)
+    if (target.kind != LEAF_ENCAP)
         return except(EXCEPTION_MISS);
     if (unlikely(packet.fragment))
         return except(EXCEPTION_FRAGMENT);
@@ -248,7 +248,7 @@ INLINE int encapsulate(struct __sk_buff *skb, const struct port *port, bool v6)
         return except(EXCEPTION_SYN);
 
     entry.hash = flow_hash(&packet, ports_of(&packet, transport, end));
-    index = pick(leaf.group, entry.hash);
+    index = pick(target.group, entry.hash);
     hop = index ? RECORD(hops, index) : 0;
     if (unlikely(!hop))
         return except(EXCEPTION_NO_HOP);

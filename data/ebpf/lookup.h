@@ -65,7 +65,7 @@ INLINE bool is_local(const struct instance *instance, struct key address, bool v
     u32 index = leaf_of(instance, address, v6);
     struct leaf *leaf = index ? RECORD(leaves, index) : 0;
 
-    return leaf && leaf->kind == LEAF_LOCAL;
+    return leaf && leaf->target.kind == LEAF_LOCAL;
 }
 
 /* Direct-mapped caches: where the answer for some question is kept. */

@@ -81,12 +81,11 @@ struct tunnel {
 #define CACHED 4096
 
 ARRAY(config, struct config, 1, 0);
-HASH(ports, u32, struct port, 4096);
+ARRAY(ports, struct port, PORTS, 0);
 ARRAY(instances, struct instance, 1024, BPF_F_MMAPABLE);
 HASH(instance_of, u32, u32, 1024);
 ARRAY(nodes, struct node, 1024, BPF_F_MMAPABLE);
 ARRAY(leaves, struct leaf, 1024, BPF_F_MMAPABLE);
-ARRAY(usage, struct usage, 1024, BPF_F_MMAPABLE);
 ARRAY(groups, struct choice, 1024, BPF_F_MMAPABLE);
 ARRAY(ways, struct choice, 1024, BPF_F_MMAPABLE);
 ARRAY(slots, struct slots, 64, BPF_F_MMAPABLE);
@@ -107,6 +106,19 @@ CPU_ARRAY(tunnels, struct tunnel, CACHED);
         bpf_map_lookup_elem(&(map), &key_);        \
     })
 
+/* The interface of ours with this number; NULL if it is none. */
+INLINE struct port *port_of(u32 ifindex)
+{
+#pragma clang loop unroll(disable)
+    for (u32 step = 0; step < NEAR; step++) {
+        struct port *port = RECORD(ports, (ifindex + step) % PORTS);
+
+        if (likely(port && port->ifindex == ifindex))
+            return port;
+    }
+    return 0;
+}
+
 /* How long what is cached holds, in ns. */
 #define MOMENT 10000000ULL
 
@@ -115,14 +127,14 @@ INLINE bool is_recent(u64 asked, u64 now)
     return asked && now - asked < MOMENT;
 }
 
-/* A record of two numbers, which user space changes with one store. */
+/* Two numbers, which user space changes with one store. */
 union record {
     u64 word;
-    struct leaf leaf;
+    struct target target;
     struct choice choice;
 };
 
-/* Reads such a record at once; all zero where there is none. */
+/* Reads them at once; all zero where there is no record. */
 INLINE union record read_record(const volatile u64 *word)
 {
     union record record = { .word = word ? *word : 0 };

@@ -44,7 +44,7 @@ static __attribute__((noinline)) void ask(struct __sk_buff *skb, struct bpf_fib_
     copy(way->gateway, lookup->dst, sizeof(way->gateway));
     copy((u8 *)way->macs, lookup->dmac, 6);
     copy((u8 *)way->macs + 6, lookup->smac, 6);
-    port = bpf_map_lookup_elem(&ports, &way->ifindex);
+    port = port_of(way->ifindex);
     way->peer = port && port->flags & PORT_PEER;
 }
 

@@ -70,7 +70,7 @@ SECTION("classifier")
 int weft(struct __sk_buff *skb)
 {
     bool v6 = skb->protocol == swap16(ETH_P_IPV6);
-    u32 ifindex = skb->ifindex, pair;
+    u32 pair;
     struct arrival arrival;
     struct ethernet *ethernet;
     struct port *port;
@@ -80,7 +80,7 @@ int weft(struct __sk_buff *skb)
     if (skb->pkt_type != PACKET_HOST || skb->vlan_present
         || (!v6 && skb->protocol != swap16(ETH_P_IP)))
         return TCX_NEXT;
-    port = bpf_map_lookup_elem(&ports, &ifindex);
+    port = port_of(skb->ifindex);
     if (!port || !reach(skb, sizeof(*ethernet) + sizeof(struct ipv6) + 20))
         return TCX_NEXT;
     ethernet = (void *)(long)skb->data;

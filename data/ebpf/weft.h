@@ -41,11 +41,16 @@ enum port_flag {
     PORT_PEER = 4,  /* what goes out here goes straight into the namespace of the veth's peer */
 };
 
-/* An interface of ours: `ports`, by ifindex. */
+/* An interface of ours: `ports`, near the record of its ifindex. */
 struct port {
+    u32 ifindex;  /* 0 = nobody is here */
     u32 instance; /* index into `instances` */
     u32 flags;
+    u32 pad;
 };
+
+#define PORTS 16384
+#define NEAR 8 /* records from that of the ifindex modulo PORTS on */
 
 enum instance_flag {
     INSTANCE_USED = 1,
@@ -85,16 +90,18 @@ enum leaf_kind {
     LEAF_ENCAP = 2,
 };
 
-/* What to do with packets to a prefix: `leaves`. */
-struct leaf {
+/* What to do with packets to a prefix. */
+struct target {
     u32 kind;
     u32 group; /* index into `groups` */
 };
 
-/* What a leaf sent into tunnels: `usage`, by the index of the leaf. */
-struct usage {
-    u64 packets;
-    u64 bytes; /* of inner packets */
+/* A prefix: `leaves`. Half a cache line, so that a packet to one of many waits for memory once. */
+struct leaf {
+    struct target target;
+    u64 packets; /* sent into tunnels */
+    u64 bytes;   /* of inner packets */
+    u64 pad;
 };
 
 /*
@@ -184,14 +191,15 @@ struct totals {
 
 ASSERT_LAYOUT(sizeof(struct config), 4);
 ASSERT_LAYOUT(OFFSET(config, flags), 2);
-ASSERT_LAYOUT(sizeof(struct port), 8);
+ASSERT_LAYOUT(sizeof(struct port), 16);
+ASSERT_LAYOUT(OFFSET(port, flags), 8);
 ASSERT_LAYOUT(sizeof(struct instance), 24);
 ASSERT_LAYOUT(OFFSET(instance, device), 12);
 ASSERT_LAYOUT(sizeof(struct node), 1048);
 ASSERT_LAYOUT(OFFSET(node, depth), 16);
 ASSERT_LAYOUT(OFFSET(node, next), 24);
-ASSERT_LAYOUT(sizeof(struct leaf), 8);
-ASSERT_LAYOUT(sizeof(struct usage), 16);
+ASSERT_LAYOUT(sizeof(struct leaf), 32);
+ASSERT_LAYOUT(OFFSET(leaf, packets), 8);
 ASSERT_LAYOUT(sizeof(struct choice), 8);
 ASSERT_LAYOUT(sizeof(struct slots), 512);
 ASSERT_LAYOUT(sizeof(struct hop), 56);

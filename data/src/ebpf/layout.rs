@@ -37,13 +37,16 @@ impl Config {
     pub(super) const VXLAN: u16 = 64;
 }
 
-/// An interface of ours, by its number in the kernel.
+/// An interface of ours.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[repr(C)]
 pub(super) struct Port {
+    /// Its number in the kernel, 0 = nobody is here.
+    pub(super) ifindex: u32,
     /// Index of an [`Instance`].
     pub(super) instance: u32,
     pub(super) flags: u32,
+    pub(super) pad: u32,
 }
 
 impl Port {
@@ -53,6 +56,14 @@ impl Port {
     pub(super) const DECAP: u32 = 2;
     /// What goes out here goes straight into the namespace of the veth's peer.
     pub(super) const PEER: u32 = 4;
+
+    /// Where a port may be: the records from that of its number, modulo all, on.
+    pub(super) fn places(ifindex: u32) -> impl Iterator<Item = u32> {
+        (0..Self::NEAR).map(move |step| ifindex.wrapping_add(step) % Self::RECORDS)
+    }
+
+    const RECORDS: u32 = 16384;
+    const NEAR: u32 = 8;
 }
 
 /// An instance.
@@ -109,13 +120,19 @@ impl Default for Node {
     }
 }
 
-/// What to do with packets to a prefix.
+/// A prefix: what to do with packets to it, and what it carried. Half a cache line, so that a packet
+/// to one of many waits for memory once.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[repr(C)]
 pub(super) struct Leaf {
     pub(super) kind: u32,
     /// Index into the groups.
     pub(super) group: u32,
+    /// Sent into tunnels.
+    pub(super) packets: u64,
+    /// Of inner packets.
+    pub(super) bytes: u64,
+    pub(super) pad: u64,
 }
 
 impl Leaf {
@@ -123,15 +140,6 @@ impl Leaf {
     pub(super) const NONE: u32 = 0;
     pub(super) const LOCAL: u32 = 1;
     pub(super) const ENCAP: u32 = 2;
-}
-
-/// What a leaf sent into tunnels.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-#[repr(C)]
-pub(super) struct Usage {
-    pub(super) packets: u64,
-    /// Of inner packets.
-    pub(super) bytes: u64,
 }
 
 /// One of several, by flow hash: a group chooses among ways (locators), a way among hops
@@ -243,14 +251,15 @@ pub(super) struct Totals {
 const _: () = {
     assert!(size_of::<Config>() == 4);
     assert!(offset_of!(Config, flags) == 2);
-    assert!(size_of::<Port>() == 8);
+    assert!(size_of::<Port>() == 16);
+    assert!(offset_of!(Port, flags) == 8);
     assert!(size_of::<Instance>() == 24);
     assert!(offset_of!(Instance, device) == 12);
     assert!(size_of::<Node>() == 1048);
     assert!(offset_of!(Node, depth) == 16);
     assert!(offset_of!(Node, next) == 24);
-    assert!(size_of::<Leaf>() == 8);
-    assert!(size_of::<Usage>() == 16);
+    assert!(size_of::<Leaf>() == 32);
+    assert!(offset_of!(Leaf, packets) == 8);
     assert!(size_of::<Choice>() == 8);
     assert!(size_of::<Slots>() == 512);
     assert!(size_of::<Hop>() == 56);

@@ -9,7 +9,7 @@ use aya::{EbpfLoader, Pod};
 
 use super::counters::Counters;
 use super::layout::{
-    Choice, Config, Hop, Instance, Leaf, Node, PairKey, Port, Slots, Totals, Traffic, Usage,
+    Choice, Config, Hop, Instance, Leaf, Node, PairKey, Port, Slots, Totals, Traffic,
 };
 use super::maps::Mapped;
 use super::probe::Refusal;
@@ -25,7 +25,7 @@ pub(super) const PROGRAM: &str = "weft";
 pub(super) struct Loaded {
     object: aya::Ebpf,
     config: Array<MapData, Config>,
-    ports: HashMap<MapData, u32, Port>,
+    ports: Array<MapData, Port>,
     instances: Array<MapData, Instance>,
     instance_of: HashMap<MapData, u32, u32>,
     locals: HashMap<MapData, [u8; 16], u32>,
@@ -36,7 +36,6 @@ pub(super) struct Loaded {
 pub(super) struct Storage {
     nodes: Mapped<Node>,
     leaves: Mapped<Leaf>,
-    usage: Mapped<Usage>,
     groups: Mapped<Choice>,
     ways: Mapped<Choice>,
     slots: Mapped<Slots>,
@@ -52,7 +51,6 @@ impl Loaded {
         for (map, records) in [
             ("nodes", sizes.nodes),
             ("leaves", sizes.leaves),
-            ("usage", sizes.leaves),
             ("groups", sizes.groups),
             ("ways", sizes.ways),
             ("slots", sizes.slots),
@@ -95,9 +93,18 @@ impl Loaded {
 
     /// Says what is done with packets that come in by an interface; `None` = nothing.
     pub(super) fn set_port(&mut self, interface: u32, port: Option<Port>) -> Result<(), MapError> {
-        match port {
-            Some(port) => self.ports.insert(interface, port, 0),
-            None => absent_is_fine(self.ports.remove(&interface)),
+        let (mut found, mut free) = (None, None);
+        for place in Port::places(interface) {
+            match self.ports.get(&place, 0)?.ifindex {
+                known if known == interface => found = found.or(Some(place)),
+                0 => free = free.or(Some(place)),
+                _ => {}
+            }
+        }
+        match (found.or(free), port) {
+            (Some(place), Some(port)) => self.ports.set(place, port, 0),
+            (None, Some(_)) => Err(too_many_ports()),
+            (_, None) => found.map_or(Ok(()), |place| self.ports.set(place, Port::default(), 0)),
         }
     }
 
@@ -136,7 +143,6 @@ impl Storage {
         Ok(Self {
             nodes: mapped(object, "nodes")?,
             leaves: mapped(object, "leaves")?,
-            usage: mapped(object, "usage")?,
             groups: mapped(object, "groups")?,
             ways: mapped(object, "ways")?,
             slots: mapped(object, "slots")?,
@@ -152,7 +158,6 @@ impl Records for Storage {
         match table {
             Table::Nodes => self.nodes.len(),
             Table::Leaves => self.leaves.len(),
-            Table::Usage => self.usage.len(),
             Table::Groups => self.groups.len(),
             Table::Ways => self.ways.len(),
             Table::Slots => self.slots.len(),
@@ -165,7 +170,6 @@ impl Records for Storage {
         match table {
             Table::Nodes => self.nodes.words(index),
             Table::Leaves => self.leaves.words(index),
-            Table::Usage => self.usage.words(index),
             Table::Groups => self.groups.words(index),
             Table::Ways => self.ways.words(index),
             Table::Slots => self.slots.words(index),
@@ -218,6 +222,10 @@ pub(super) fn absent_is_fine(result: Result<(), MapError>) -> Result<(), MapErro
     }
 }
 
+fn too_many_ports() -> MapError {
+    MapError::IoError(io::Error::other("too many interfaces have numbers that are near to each other"))
+}
+
 /// How many addresses of ours there may be.
 const MOST_LOCALS: u32 = 4096;
 
@@ -225,6 +233,28 @@ const MOST_LOCALS: u32 = 4096;
 mod tests {
     use super::super::LEAST;
     use super::*;
+
+    #[test]
+    fn interfaces_whose_numbers_meet_have_a_place_each() {
+        let mut loaded = match Loaded::new(&LEAST) {
+            Ok((loaded, _)) => loaded,
+            Err(refusal) => return println!("skipped: {refusal}"),
+        };
+        let meeting = |nth: u32| 5 + nth * 16384;
+        let port = |ifindex| Port { ifindex, instance: 0, flags: Port::ENCAP, pad: 0 };
+        for ifindex in (0..8).map(meeting) {
+            loaded.set_port(ifindex, Some(port(ifindex))).unwrap();
+        }
+        let refused = loaded.set_port(meeting(8), Some(port(meeting(8)))).unwrap_err();
+        assert!(refused.to_string().contains("near to each other"), "{refused}");
+        loaded.set_port(meeting(2), None).unwrap();
+        loaded.set_port(meeting(7), Some(port(meeting(7)))).unwrap();
+        loaded.set_port(meeting(8), Some(port(meeting(8)))).unwrap();
+        let mut there: Vec<_> =
+            Port::places(5).map(|place| loaded.ports.get(&place, 0).unwrap().ifindex).collect();
+        there.sort_unstable();
+        assert_eq!(there, [0, 1, 3, 4, 5, 6, 7, 8].map(meeting));
+    }
 
     #[test]
     fn tables_too_large_for_the_kernel_are_named() {

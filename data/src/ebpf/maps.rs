@@ -34,7 +34,7 @@ macro_rules! pod {
     )+};
 }
 
-pod!(layout::Config, layout::Port, layout::Instance, layout::Node, layout::Leaf, layout::Usage);
+pod!(layout::Config, layout::Port, layout::Instance, layout::Node, layout::Leaf);
 pod!(layout::Choice, layout::Slots, layout::Hop, layout::Traffic, layout::PairKey, layout::Totals);
 
 impl<T: Pod> Mapped<T> {

@@ -139,9 +139,11 @@ fn record(port: &Port, instances: &Instances) -> layout::Port {
     let instance = instances.index(port.instance.unwrap_or(InstanceId::DEFAULT));
     let flag = |on: bool, flag| if on { flag } else { 0 };
     layout::Port {
+        ifindex: port.interface,
         instance: instance.unwrap_or_default(),
         flags: flag(port.encapsulate && instance.is_some(), layout::Port::ENCAP)
             | flag(port.decapsulate, layout::Port::DECAP)
             | flag(port.peer, layout::Port::PEER),
+        pad: 0,
     }
 }

@@ -7,14 +7,13 @@
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed, Ordering::Release};
 
-use super::layout::{self, Choice, Hop, Leaf, Node, PairKey, Slots, Traffic};
+use super::layout::{Choice, Hop, Leaf, Node, PairKey, Slots, Traffic};
 
 /// A table of records.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Table {
     Nodes,
     Leaves,
-    Usage,
     Groups,
     Ways,
     Slots,
@@ -22,7 +21,7 @@ pub(super) enum Table {
     Traffic,
 }
 
-/// How many records each table has. There is a usage for each leaf, traffic for each pair.
+/// How many records each table has. There is traffic for each pair.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Capacities {
     /// Nodes of the tries.
@@ -69,7 +68,6 @@ impl Table {
         let octets = match self {
             Self::Nodes => size_of::<Node>(),
             Self::Leaves => size_of::<Leaf>(),
-            Self::Usage => size_of::<layout::Usage>(),
             Self::Groups | Self::Ways => size_of::<Choice>(),
             Self::Slots => size_of::<Slots>(),
             Self::Hops => size_of::<Hop>(),
@@ -126,7 +124,7 @@ pub(super) fn split(word: u64) -> [u32; 2] {
 
 /// Tables in plain memory.
 pub(super) struct Memory {
-    tables: [Box<[AtomicU64]>; 8],
+    tables: [Box<[AtomicU64]>; 7],
     pairs: HashMap<PairKey, u32>,
     most_pairs: usize,
 }
@@ -137,7 +135,6 @@ impl Memory {
         let tables = [
             (Table::Nodes, sizes.nodes),
             (Table::Leaves, sizes.leaves),
-            (Table::Usage, sizes.leaves),
             (Table::Groups, sizes.groups),
             (Table::Ways, sizes.ways),
             (Table::Slots, sizes.slots),

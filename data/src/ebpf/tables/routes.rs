@@ -1,7 +1,10 @@
 //! Entries of the FIB: a leaf for each, found by the tries.
 
 use std::collections::HashMap;
+use std::mem::offset_of;
+use std::ops::Range;
 use std::sync::Arc;
+use std::sync::atomic::AtomicU64;
 use std::time::Instant;
 
 use foldhash::fast::RandomState;
@@ -96,7 +99,7 @@ impl Routes {
             return put(&mut self.entries, leaf, Entry { target, usage }).map(|old| old.target);
         }
         let leaf = self.slab.take_one().unwrap_or(0);
-        fill(records.words(Table::Usage, leaf), [0, 0]);
+        fill(carried(records, leaf), [0, 0]);
         publish(records.words(Table::Leaves, leaf), target.record());
         put(&mut self.entries, leaf, Entry { target, usage });
         self.numbers.insert(eid, leaf);
@@ -220,8 +223,16 @@ fn root(roots: &mut HashMap<InstanceId, [Root; 2], RandomState>, eid: EidPrefix)
     &mut roots.entry(eid.instance).or_default()[usize::from(eid.prefix.is_ipv6())]
 }
 
+/// The counters of a leaf.
+fn carried(records: &impl Records, leaf: u32) -> &[AtomicU64] {
+    records.words(Table::Leaves, leaf).get(CARRIED).unwrap_or_default()
+}
+
+/// Which words of a leaf they are.
+const CARRIED: Range<usize> = offset_of!(Leaf, packets) / 8..offset_of!(Leaf, pad) / 8;
+
 fn count(records: &impl Records, leaf: u32, usage: &Usage) {
-    if let Some([packets, bytes]) = take_counts(records.words(Table::Usage, leaf)) {
+    if let Some([packets, bytes]) = take_counts(carried(records, leaf)) {
         usage.add(packets, bytes);
     }
 }
