@@ -60,6 +60,14 @@ struct host {
     struct next_hop way;
 };
 
+/* A neighbour to whom a packet went by the kernel's own table. */
+struct neighbour {
+    u64 asked; /* when; 0 = never */
+    u64 address[2];
+    u32 ifindex;
+    u32 pad;
+};
+
 /* What the tables say of packets from one host to another. */
 struct verdict {
     u64 asked; /* when; 0 = never */
@@ -96,6 +104,7 @@ HASH(locals, struct address, u32, 256);
 CPU_ARRAY(totals, struct totals, 1);
 CPU_ARRAY(next_hops, struct next_hop, 1024); /* as many as hops */
 CPU_ARRAY(hosts, struct host, CACHED);
+CPU_ARRAY(neighbours, struct neighbour, CACHED);
 CPU_ARRAY(verdicts, struct verdict, CACHED);
 CPU_ARRAY(tunnels, struct tunnel, CACHED);
 

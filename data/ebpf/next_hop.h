@@ -14,8 +14,32 @@
 /* A silence that nobody asked into for so long is over, in ns. */
 #define SILENCE 1000000000ULL
 
-/* Asks the kernel, and keeps the answer in `way`, which says what was known before. */
-static __attribute__((noinline)) void ask(struct __sk_buff *skb, struct bpf_fib_lookup *lookup,
+/*
+ * Whether the neighbour at the end of a way has had a packet by the kernel's table lately. If not,
+ * this one is to go there.
+ */
+INLINE bool is_minded(const struct next_hop *way, u64 now)
+{
+    const u64 *address = (const u64 *)way->gateway;
+    struct neighbour *kept = RECORD(neighbours, place(address[0] ^ address[1] ^ way->ifindex));
+
+    if (!kept)
+        return false;
+    if (is_recent(kept->asked, now) && kept->address[0] == address[0]
+        && kept->address[1] == address[1] && kept->ifindex == way->ifindex)
+        return true;
+    kept->asked = now;
+    kept->address[0] = address[0];
+    kept->address[1] = address[1];
+    kept->ifindex = way->ifindex;
+    return false;
+}
+
+/*
+ * Asks the kernel, and keeps the answer in `way`, which says what was known before. Gives whether
+ * this packet is to go by the kernel's neighbour table.
+ */
+static __attribute__((noinline)) bool ask(struct __sk_buff *skb, struct bpf_fib_lookup *lookup,
                                           u32 flags, struct next_hop *way, u64 now)
 {
     u64 silent = way->silent;
@@ -33,9 +57,9 @@ static __attribute__((noinline)) void ask(struct __sk_buff *skb, struct bpf_fib_
         /* Who stays silent is the portable plane's: through it the kernel tells senders. */
         way->silent = silent && now - asked < SILENCE ? silent : now;
         if (now - way->silent > PATIENCE)
-            return;
+            return false;
     } else if (result != BPF_FIB_LKUP_RET_SUCCESS) {
-        return;
+        return false;
     } else {
         way->mtu = lookup->mtu;
     }
@@ -46,11 +70,12 @@ static __attribute__((noinline)) void ask(struct __sk_buff *skb, struct bpf_fib_
     copy((u8 *)way->macs + 6, lookup->smac, 6);
     port = port_of(way->ifindex);
     way->peer = port && port->flags & PORT_PEER;
+    return !is_minded(way, now);
 }
 
 /*
- * The way to the remote locator of a hop, NULL if there is none. `fresh` tells whether the kernel
- * was asked for this packet.
+ * The way to the remote locator of a hop, NULL if there is none. `fresh` tells whether the packet is
+ * to go by the kernel's neighbour table.
  */
 INLINE struct next_hop *way_of_hop(struct __sk_buff *skb, u32 index, const struct hop *hop,
                                    u64 now, bool *fresh)
@@ -73,11 +98,10 @@ INLINE struct next_hop *way_of_hop(struct __sk_buff *skb, u32 index, const struc
         }
         copy(lookup.src, hop->local, sizeof(lookup.src));
         copy(lookup.dst, hop->remote, sizeof(lookup.dst));
-        ask(skb, &lookup, BPF_FIB_LOOKUP_OUTPUT, way, now);
+        *fresh = ask(skb, &lookup, BPF_FIB_LOOKUP_OUTPUT, way, now);
         /* To the kernel's IPv6 an interface is a mere wish. */
         if (hop->interface && way->ifindex != hop->interface)
             way->ifindex = 0;
-        *fresh = true;
     }
     return way->ifindex ? way : 0;
 }
@@ -119,16 +143,15 @@ INLINE struct host *host_of(struct __sk_buff *skb, u32 id, const struct packet *
         write_key(lookup.dst, address, packet->v6);
         lookup.ifindex = instance->device;
         host->local = is_local(instance, address, packet->v6);
-        ask(skb, &lookup, 0, way, now);
-        *fresh = true;
+        *fresh = ask(skb, &lookup, 0, way, now);
     }
     return host;
 }
 
 /*
- * Sends the packet on its way, whose Ethernet header is `ethernet`. Of every answer of the kernel
- * the first packet goes by its neighbour table: so neighbours are resolved, and those that moved
- * or died are noticed.
+ * Sends the packet on its way, whose Ethernet header is `ethernet`. Now and then one goes to each
+ * neighbour by the kernel's table: so neighbours are resolved, and those that moved or died are
+ * noticed.
  */
 INLINE int leave(struct next_hop *way, bool fresh, struct ethernet *ethernet)
 {
