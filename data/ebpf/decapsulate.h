@@ -167,6 +167,21 @@ INLINE int unwrap(struct __sk_buff *skb, const struct packet *packet, const stru
     return leave(way, fresh, ethernet);
 }
 
+/*
+ * What is behind the data header, once all headers of a packet of this version there can be read.
+ * NULL if they cannot. Pointers into the packet are void afterwards.
+ */
+INLINE void *inner_of(struct __sk_buff *skb, const struct arrival *arrival, bool v6)
+{
+    u32 outer = sizeof(struct ethernet) + arrival->size + arrival->frame;
+    void *inner;
+
+    if (!reach(skb, outer + headers(v6)))
+        return 0;
+    inner = (void *)(long)skb->data + sizeof(struct ethernet) + step_over(arrival->size);
+    return inner + sizeof(struct ipv4) > (void *)(long)skb->data_end ? 0 : inner;
+}
+
 /* A packet to a data port of one of our addresses; `pair` counts what these locators exchange. */
 INLINE int decapsulate(struct __sk_buff *skb, const struct arrival *arrival, u32 pair)
 {
@@ -185,11 +200,12 @@ INLINE int decapsulate(struct __sk_buff *skb, const struct arrival *arrival, u32
         return except(EXCEPTION_SOURCE_CHECK);
     if (unlikely(arrival->fragment))
         return except(EXCEPTION_FRAGMENT);
-    if (!reach(skb, sizeof(struct ethernet) + arrival->size + arrival->frame
-                        + sizeof(struct ipv6) + 20))
+    inner = inner_of(skb, arrival, false);
+    if (inner && (*(u8 *)inner >> 4 == 6 || arrival->frame))
+        inner = inner_of(skb, arrival, true);
+    if (!inner)
         return except(EXCEPTION_INNER);
     end = (void *)(long)skb->data_end;
-    inner = (void *)(long)skb->data + sizeof(struct ethernet) + step_over(arrival->size);
     if (inner + sizeof(struct ipv4) > end)
         return except(EXCEPTION_INNER);
     header = inner - sizeof(*header);

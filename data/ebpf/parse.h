@@ -51,6 +51,16 @@ INLINE u32 step_over(u32 octets)
 }
 
 /*
+ * Octets of an IP packet that are read, without options: of a TCP header the flags are. No more,
+ * since of TCP over IPv4 with time stamps there are 52 where they can be read directly, and to
+ * bring more there costs as much as a copy of the whole head.
+ */
+INLINE u32 headers(bool v6)
+{
+    return (v6 ? sizeof(struct ipv6) : sizeof(struct ipv4)) + 20;
+}
+
+/*
  * Makes sure that the first `octets` of the frame, or all of it, can be read directly. Pointers
  * into the packet are void afterwards.
  */

@@ -81,7 +81,7 @@ int weft(struct __sk_buff *skb)
         || (!v6 && skb->protocol != swap16(ETH_P_IP)))
         return TCX_NEXT;
     port = port_of(skb->ifindex);
-    if (!port || !reach(skb, sizeof(*ethernet) + sizeof(struct ipv6) + 20))
+    if (!port || !reach(skb, sizeof(*ethernet) + headers(v6)))
         return TCX_NEXT;
     ethernet = (void *)(long)skb->data;
     end = (void *)(long)skb->data_end;
