@@ -223,7 +223,9 @@ pub(super) fn absent_is_fine(result: Result<(), MapError>) -> Result<(), MapErro
 }
 
 fn too_many_ports() -> MapError {
-    MapError::IoError(io::Error::other("too many interfaces have numbers that are near to each other"))
+    MapError::IoError(io::Error::other(
+        "too many interfaces have numbers that are near to each other",
+    ))
 }
 
 /// How many addresses of ours there may be.
