@@ -214,8 +214,13 @@ fn refuse_datagrams(fd: &OwnedFd) -> io::Result<()> {
     // BPF_RET | BPF_K: keep zero octets.
     let mut program = [libc::sock_filter { code: 0x06, jt: 0, jf: 0, k: 0 }];
     let filter = libc::sock_fprog { len: 1, filter: program.as_mut_ptr() };
-    // SAFETY: the option reads a `sock_fprog` whose program lives through the call.
-    unsafe { set_option(fd, libc::SOL_SOCKET, libc::SO_ATTACH_FILTER, &filter) }
+    let (level, option) = (libc::SOL_SOCKET, libc::SO_ATTACH_FILTER);
+    // SAFETY: the option reads a `sock_fprog`; that and its program live through the call.
+    let code = unsafe {
+        let length = size_of_val(&filter) as libc::socklen_t;
+        libc::setsockopt(fd.as_raw_fd(), level, option, (&raw const filter).cast(), length)
+    };
+    done(code)
 }
 
 /// Binds to a free port of the dynamic range (RFC 9300 §5.3, RFC 6335 §6), a random one so that
@@ -256,7 +261,7 @@ fn bind(fd: &OwnedFd, address: IpAddr, port: u16) -> io::Result<()> {
     let address = Address::new(address, port);
     // SAFETY: the pointer and length are those of a socket address that lives through the call.
     let code = unsafe { libc::bind(fd.as_raw_fd(), address.as_ptr().cast(), address.length()) };
-    if code < 0 { Err(io::Error::last_os_error()) } else { Ok(()) }
+    done(code)
 }
 
 /// Sets a buffer size, beyond the system's limit where we are allowed to.
@@ -271,23 +276,17 @@ fn set(
     option: libc::c_int,
     value: libc::c_int,
 ) -> io::Result<()> {
-    // SAFETY: every option set through here reads one integer.
-    unsafe { set_option(fd, level, option, &value) }
+    // SAFETY: the option reads as much as it is told, and that is an integer that lives through
+    // the call.
+    let code = unsafe {
+        let length = size_of_val(&value) as libc::socklen_t;
+        libc::setsockopt(fd.as_raw_fd(), level, option, (&raw const value).cast(), length)
+    };
+    done(code)
 }
 
-/// # Safety
-/// The option must read a value of type `T`.
-unsafe fn set_option<T>(
-    fd: &OwnedFd,
-    level: libc::c_int,
-    option: libc::c_int,
-    value: &T,
-) -> io::Result<()> {
-    let length = size_of::<T>() as libc::socklen_t;
-    // SAFETY: pointer and length are those of `value`; the caller vouches for its type.
-    let code = unsafe {
-        libc::setsockopt(fd.as_raw_fd(), level, option, (&raw const *value).cast(), length)
-    };
+/// What a system call that gives no more than this said.
+fn done(code: libc::c_int) -> io::Result<()> {
     if code < 0 { Err(io::Error::last_os_error()) } else { Ok(()) }
 }
 
