@@ -17,7 +17,7 @@ use weft_packet::addr::{EidPrefix, Prefix};
 
 use super::layout;
 use super::records::{Full, Records, Table, fill, join, split};
-use super::slab::Slab;
+use super::slab::{self, Slab};
 
 /// The tries of all instances and families. Each is known by its root, a node.
 pub(super) struct Trie {
@@ -62,9 +62,12 @@ impl Trie {
         self.nodes.used()
     }
 
-    /// How many nodes there should be in a place to make the tries anew in, instead of `now`.
-    pub(super) fn nodes_wanted(&self, now: u32) -> u32 {
-        self.nodes.wanted(now, size_of::<layout::Node>())
+    /// How many nodes there should be in a place to make the tries anew in, instead of `now`. If
+    /// they ran out then more in any case: those that rest may have been too many.
+    pub(super) fn nodes_wanted(&self, now: u32, ran_out: bool) -> u32 {
+        let octets = size_of::<layout::Node>();
+        let wanted = self.nodes.wanted(now, octets);
+        if ran_out { wanted.max(slab::larger(now, octets)) } else { wanted }
     }
 
     /// Lets nodes that rested long enough be used again.

@@ -177,10 +177,11 @@ impl Routes {
 
     /// How many nodes there should be instead of `now`.
     pub(super) fn nodes_needed(&self, now: u32) -> u32 {
+        let wanted = self.trie.nodes_wanted(now, self.lacks_nodes);
         if self.lacks_nodes {
-            return trie::estimate(self.numbers.keys().copied()).max(self.trie.nodes_wanted(now));
+            return wanted.max(trie::estimate(self.numbers.keys().copied()));
         }
-        self.trie.nodes_wanted(now)
+        wanted
     }
 
     pub(super) fn wake(&mut self, now: Instant) {

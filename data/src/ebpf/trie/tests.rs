@@ -247,6 +247,19 @@ fn a_reader_gets_the_answer_of_before_or_after() {
 }
 
 #[test]
+fn nodes_that_ran_out_because_others_rest_become_more() {
+    let memory = memory(16);
+    let mut trie = Trie::new(16);
+    let root = trie.root(&memory).unwrap();
+    let prefix: Prefix = "10.1.2.0/24".parse().unwrap();
+    while trie.insert(&memory, root, prefix, 2).is_ok() {
+        trie.remove(&memory, Instant::now(), root, prefix, 2, 0);
+    }
+    assert_eq!((trie.nodes(), trie.nodes_wanted(16, false)), (1, 16));
+    assert_eq!(trie.nodes_wanted(16, true), 64);
+}
+
+#[test]
 fn children_that_skip_octets_or_have_a_leaf_are_marked() {
     let mut both = Both::new(256);
     let prefixes = [
