@@ -117,19 +117,16 @@ INLINE u32 read_frame_header(const struct ethernet *header)
                                                  : 0;
 }
 
-/* As count_encapsulated. */
-INLINE void count_decapsulated(const struct packet *packet, u64 segments, u32 pair, long sign)
+INLINE void count_decapsulated(const struct packet *packet, u32 segments, u32 pair)
 {
-    struct traffic *traffic_of_pair = pair ? RECORD(traffic, pair) : 0;
     struct totals *count = RECORD(totals, 0);
     bool v6 = packet->v6;
 
-    segments *= sign;
-    if (traffic_of_pair)
-        __sync_fetch_and_add(&traffic_of_pair->received, segments);
+    if (pair)
+        count_received(pair, segments);
     if (count) {
         count->decapsulated_packets[v6] += segments;
-        count->decapsulated_bytes[v6] += sign * packet->length;
+        count->decapsulated_bytes[v6] += packet->length;
     }
 }
 
@@ -143,13 +140,11 @@ INLINE int unwrap(struct __sk_buff *skb, const struct packet *packet, const stru
     struct ethernet *ethernet;
     void *start, *end;
 
-    count_decapsulated(packet, count, pair, 1);
     if (packet->v6 != arrival->v6)
         how |= packet->v6 ? BPF_F_ADJ_ROOM_DECAP_L3_IPV6 : BPF_F_ADJ_ROOM_DECAP_L3_IPV4;
-    if (bpf_skb_adjust_room(skb, -(int)(arrival->size + arrival->frame), BPF_ADJ_ROOM_MAC, how)) {
-        count_decapsulated(packet, count, pair, -1);
+    if (bpf_skb_adjust_room(skb, -(int)(arrival->size + arrival->frame), BPF_ADJ_ROOM_MAC, how))
         return except(EXCEPTION_ROOM);
-    }
+    count_decapsulated(packet, count, pair);
     ethernet = (void *)(long)skb->data;
     end = (void *)(long)skb->data_end;
     start = ethernet + 1;

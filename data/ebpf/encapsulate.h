@@ -30,7 +30,7 @@ _Static_assert(sizeof(struct outer6) == 56, "on the wire");
 struct entry {
     const struct packet *packet;
     u32 instance;
-    struct leaf *leaf;
+    u32 leaf;
     u32 hash;
     u32 segments;
     u32 payload; /* octets behind the data header */
@@ -126,24 +126,16 @@ INLINE u64 write_outer6(struct outer6 *headers, const struct entry *entry, const
     return sum;
 }
 
-/*
- * Counts the packet, or takes it back with `sign` -1. This comes before the packet is moved: an
- * atomic addition waits until all that was written before it has reached the cache.
- */
-INLINE void count_encapsulated(const struct entry *entry, const struct hop *hop, long sign)
+INLINE void count_encapsulated(const struct entry *entry, const struct hop *hop)
 {
-    u64 segments = sign * entry->segments, length = sign * entry->packet->length;
-    struct traffic *pair = RECORD(traffic, hop->pair);
     struct totals *count = RECORD(totals, 0);
     bool v6 = entry->packet->v6;
 
-    __sync_fetch_and_add(&entry->leaf->packets, segments);
-    __sync_fetch_and_add(&entry->leaf->bytes, length);
-    if (pair)
-        __sync_fetch_and_add(&pair->sent, segments);
+    count_carried(entry->leaf, entry->segments, entry->packet->length);
+    count_sent(hop->pair, entry->segments);
     if (count) {
-        count->encapsulated_packets[v6] += segments;
-        count->encapsulated_bytes[v6] += length;
+        count->encapsulated_packets[v6] += entry->segments;
+        count->encapsulated_bytes[v6] += entry->packet->length;
     }
 }
 
@@ -161,14 +153,12 @@ INLINE int wrap(struct __sk_buff *skb, const struct entry *entry, const struct h
 
     if (frame)
         how |= BPF_F_ADJ_ROOM_ENCAP_L2(sizeof(struct ethernet)) | BPF_F_ADJ_ROOM_ENCAP_L2_ETH;
-    count_encapsulated(entry, hop, 1);
     /* A super-packet keeps the size of its segments; each gets the outer headers when it is cut. */
     if (bpf_skb_adjust_room(skb, size + frame, BPF_ADJ_ROOM_MAC,
                             how | BPF_F_ADJ_ROOM_ENCAP_L4_UDP | BPF_F_ADJ_ROOM_FIXED_GSO
-                                | BPF_F_ADJ_ROOM_NO_CSUM_RESET)) {
-        count_encapsulated(entry, hop, -1);
+                                | BPF_F_ADJ_ROOM_NO_CSUM_RESET))
         return except(EXCEPTION_ROOM);
-    }
+    count_encapsulated(entry, hop);
     ethernet = (void *)(long)skb->data;
     end = (void *)(long)skb->data_end;
     start = ethernet + 1;
@@ -213,6 +203,7 @@ INLINE int encapsulate(struct __sk_buff *skb, const struct port *port, bool v6)
     struct packet packet;
     struct entry entry;
     struct target target;
+    struct leaf *leaf;
     struct hop *hop;
     u32 index, wire;
     void *transport;
@@ -224,13 +215,13 @@ INLINE int encapsulate(struct __sk_buff *skb, const struct port *port, bool v6)
     if (!read_packet(&packet, start, end, v6))
         return TCX_NEXT;
     now = bpf_ktime_get_coarse_ns();
-    index = leaf_for(instance, &packet, now);
-    if (!index)
-        return TCX_NEXT;
-    entry.leaf = RECORD(leaves, index);
+    entry.leaf = leaf_for(instance, &packet, now);
     if (!entry.leaf)
+        return TCX_NEXT;
+    leaf = RECORD(leaves, entry.leaf);
+    if (!leaf)
         return except(EXCEPTION_MISS);
-    target = read_record((u64 *)&entry.leaf->target).target;
+    target = read_record((u64 *)&leaf->target).target;
     if (target.kind == LEAF_LOCAL)
         return TCX_NEXT;
     if (target.kind != LEAF_ENCAP)

@@ -139,6 +139,7 @@ struct bpf_redir_neigh {
 
 static void *(*bpf_map_lookup_elem)(void *map, const void *key) = (void *)1;
 static u32 (*bpf_get_prandom_u32)(void) = (void *)7;
+static u32 (*bpf_get_smp_processor_id)(void) = (void *)8;
 static long (*bpf_skb_store_bytes)(struct __sk_buff *skb, u32 at, const void *from, u32 octets,
                                    u64 flags) = (void *)9;
 static long (*bpf_redirect)(u32 ifindex, u64 flags) = (void *)23;

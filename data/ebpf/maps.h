@@ -98,7 +98,8 @@ ARRAY(groups, struct choice, 1024, BPF_F_MMAPABLE);
 ARRAY(ways, struct choice, 1024, BPF_F_MMAPABLE);
 ARRAY(slots, struct slots, 64, BPF_F_MMAPABLE);
 ARRAY(hops, struct hop, 1024, BPF_F_MMAPABLE);
-ARRAY(traffic, struct traffic, 1024, BPF_F_MMAPABLE);
+ARRAY(carried, struct volume, 1024, BPF_F_MMAPABLE); /* as many as leaves, for each processor */
+ARRAY(traffic, struct traffic, 1024, BPF_F_MMAPABLE); /* as many as pairs, for each processor */
 HASH(pairs, struct pair_key, u32, 1024);
 HASH(locals, struct address, u32, 256);
 CPU_ARRAY(totals, struct totals, 1);
@@ -114,6 +115,61 @@ CPU_ARRAY(tunnels, struct tunnel, CACHED);
         u32 key_ = (index);                        \
         bpf_map_lookup_elem(&(map), &key_);        \
     })
+
+/*
+ * Counters of packets. To add to memory that another CPU adds to takes longer than to forward a
+ * packet, so each has records of its own: `carried` and `traffic` are as many tables, one behind
+ * the other. The last one is shared by CPUs that were not there when the program was loaded.
+ * Nobody but the program writes them.
+ */
+const volatile u32 processors = 0;  /* tables that have one CPU alone */
+const volatile u32 most_leaves = 0; /* records of each table of `carried` */
+const volatile u32 most_pairs = 0;  /* of `traffic` */
+
+/* Which of the tables this CPU adds to. */
+INLINE u32 own_table(void)
+{
+    u32 cpu = bpf_get_smp_processor_id();
+
+    return likely(cpu < processors) ? cpu : processors;
+}
+
+INLINE void add(u64 *count, u64 what, u32 table)
+{
+    if (likely(table < processors))
+        *(volatile u64 *)count += what;
+    else
+        __sync_fetch_and_add(count, what);
+}
+
+INLINE void count_carried(u32 leaf, u64 packets, u64 bytes)
+{
+    u32 table = own_table();
+    struct volume *volume = leaf < most_leaves ? RECORD(carried, table * most_leaves + leaf) : 0;
+
+    if (!volume)
+        return;
+    add(&volume->packets, packets, table);
+    add(&volume->bytes, bytes, table);
+}
+
+INLINE void count_sent(u32 pair, u64 packets)
+{
+    u32 table = own_table();
+    struct traffic *between = pair < most_pairs ? RECORD(traffic, table * most_pairs + pair) : 0;
+
+    if (between)
+        add(&between->sent, packets, table);
+}
+
+INLINE void count_received(u32 pair, u64 packets)
+{
+    u32 table = own_table();
+    struct traffic *between = pair < most_pairs ? RECORD(traffic, table * most_pairs + pair) : 0;
+
+    if (between)
+        add(&between->received, packets, table);
+}
 
 /* The interface of ours with this number; NULL if it is none. */
 INLINE struct port *port_of(u32 ifindex)

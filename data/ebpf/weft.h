@@ -5,7 +5,7 @@
  *
  * Numbers are in host order. An IP address fills 16 octets, IPv4 the first four of them, except
  * in the keys of `pairs` and `locals`, where IPv4 is mapped into IPv6 (::ffff:a.b.c.d). Index 0
- * of nodes, leaves, groups, ways, slots, hops and traffic means "none".
+ * of nodes, leaves, groups, ways, slots, hops, carried and traffic means "none".
  */
 #ifndef WEFT_H
 #define WEFT_H
@@ -96,12 +96,15 @@ struct target {
     u32 group; /* index into `groups` */
 };
 
-/* A prefix: `leaves`. Half a cache line, so that a packet to one of many waits for memory once. */
+/* A prefix: `leaves`. */
 struct leaf {
     struct target target;
-    u64 packets; /* sent into tunnels */
-    u64 bytes;   /* of inner packets */
-    u64 pad;
+};
+
+/* What was sent into tunnels because of a leaf: `carried`, with the index of the leaf. */
+struct volume {
+    u64 packets;
+    u64 bytes; /* of inner packets */
 };
 
 /*
@@ -198,8 +201,8 @@ ASSERT_LAYOUT(OFFSET(instance, device), 12);
 ASSERT_LAYOUT(sizeof(struct node), 1048);
 ASSERT_LAYOUT(OFFSET(node, depth), 16);
 ASSERT_LAYOUT(OFFSET(node, next), 24);
-ASSERT_LAYOUT(sizeof(struct leaf), 32);
-ASSERT_LAYOUT(OFFSET(leaf, packets), 8);
+ASSERT_LAYOUT(sizeof(struct leaf), 8);
+ASSERT_LAYOUT(sizeof(struct volume), 16);
 ASSERT_LAYOUT(sizeof(struct choice), 8);
 ASSERT_LAYOUT(sizeof(struct slots), 512);
 ASSERT_LAYOUT(sizeof(struct hop), 56);

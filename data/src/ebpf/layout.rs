@@ -3,7 +3,7 @@
 //! The same types are in `data/ebpf/weft.h`; both files assert sizes and offsets. Numbers are in
 //! host order. An IP address fills 16 octets, IPv4 the first four of them, except in the keys of
 //! `pairs` and `locals`, where IPv4 is mapped into IPv6. Index 0 of nodes, leaves, groups, ways,
-//! slots, hops and traffic means "none".
+//! slots, hops, carried and traffic means "none".
 
 use std::mem::{offset_of, size_of};
 
@@ -120,19 +120,13 @@ impl Default for Node {
     }
 }
 
-/// A prefix: what to do with packets to it, and what it carried. Half a cache line, so that a packet
-/// to one of many waits for memory once.
+/// A prefix: what to do with packets to it.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[repr(C)]
 pub(super) struct Leaf {
     pub(super) kind: u32,
     /// Index into the groups.
     pub(super) group: u32,
-    /// Sent into tunnels.
-    pub(super) packets: u64,
-    /// Of inner packets.
-    pub(super) bytes: u64,
-    pub(super) pad: u64,
 }
 
 impl Leaf {
@@ -140,6 +134,15 @@ impl Leaf {
     pub(super) const NONE: u32 = 0;
     pub(super) const LOCAL: u32 = 1;
     pub(super) const ENCAP: u32 = 2;
+}
+
+/// What was sent into tunnels because of a leaf.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[repr(C)]
+pub(super) struct Volume {
+    pub(super) packets: u64,
+    /// Of inner packets.
+    pub(super) bytes: u64,
 }
 
 /// One of several, by flow hash: a group chooses among ways (locators), a way among hops
@@ -258,8 +261,8 @@ const _: () = {
     assert!(size_of::<Node>() == 1048);
     assert!(offset_of!(Node, depth) == 16);
     assert!(offset_of!(Node, next) == 24);
-    assert!(size_of::<Leaf>() == 32);
-    assert!(offset_of!(Leaf, packets) == 8);
+    assert!(size_of::<Leaf>() == 8);
+    assert!(size_of::<Volume>() == 16);
     assert!(size_of::<Choice>() == 8);
     assert!(size_of::<Slots>() == 512);
     assert!(size_of::<Hop>() == 56);

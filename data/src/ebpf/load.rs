@@ -5,11 +5,12 @@ use std::sync::atomic::AtomicU64;
 
 use aya::maps::{Array, HashMap, Map, MapData, MapError, PerCpuArray};
 use aya::programs::{ProgramError, SchedClassifier};
+use aya::util::online_cpus;
 use aya::{EbpfLoader, Pod};
 
 use super::counters::Counters;
 use super::layout::{
-    Choice, Config, Hop, Instance, Leaf, Node, PairKey, Port, Slots, Totals, Traffic,
+    Choice, Config, Hop, Instance, Leaf, Node, PairKey, Port, Slots, Totals, Traffic, Volume,
 };
 use super::maps::Mapped;
 use super::probe::Refusal;
@@ -40,14 +41,22 @@ pub(super) struct Storage {
     ways: Mapped<Choice>,
     slots: Mapped<Slots>,
     hops: Mapped<Hop>,
+    carried: Mapped<Volume>,
     traffic: Mapped<Traffic>,
     pairs: HashMap<MapData, PairKey, u32>,
+    /// How many tables of counters there are.
+    counting: u32,
 }
 
 impl Loaded {
     /// Loads the program with maps of these sizes, all empty. It runs nowhere yet.
     pub(super) fn new(sizes: &Capacities) -> Result<(Self, Storage), Refusal> {
         let mut loader = EbpfLoader::new();
+        let processors = processors();
+        let counting = processors + 1;
+        loader.override_global("processors", &processors, true);
+        loader.override_global("most_leaves", &sizes.leaves, true);
+        loader.override_global("most_pairs", &sizes.pairs, true);
         for (map, records) in [
             ("nodes", sizes.nodes),
             ("leaves", sizes.leaves),
@@ -56,7 +65,8 @@ impl Loaded {
             ("slots", sizes.slots),
             ("hops", sizes.hops),
             ("next_hops", sizes.hops),
-            ("traffic", sizes.pairs),
+            ("carried", sizes.leaves.saturating_mul(counting)),
+            ("traffic", sizes.pairs.saturating_mul(counting)),
             ("pairs", sizes.pairs),
             ("locals", MOST_LOCALS),
         ] {
@@ -64,7 +74,7 @@ impl Loaded {
         }
         let mut object = loader.load(OBJECT).map_err(Refusal::of)?;
         program(&mut object).and_then(SchedClassifier::load).map_err(Refusal::of_program)?;
-        let storage = Storage::of(&mut object).map_err(Refusal::of_map)?;
+        let storage = Storage::of(&mut object, counting).map_err(Refusal::of_map)?;
         let loaded = Self::of(object).map_err(Refusal::of_map)?;
         Ok((loaded, storage))
     }
@@ -139,14 +149,16 @@ impl Loaded {
 }
 
 impl Storage {
-    fn of(object: &mut aya::Ebpf) -> Result<Self, MapError> {
+    fn of(object: &mut aya::Ebpf, counting: u32) -> Result<Self, MapError> {
         Ok(Self {
+            counting,
             nodes: mapped(object, "nodes")?,
             leaves: mapped(object, "leaves")?,
             groups: mapped(object, "groups")?,
             ways: mapped(object, "ways")?,
             slots: mapped(object, "slots")?,
             hops: mapped(object, "hops")?,
+            carried: mapped(object, "carried")?,
             traffic: mapped(object, "traffic")?,
             pairs: take(object, "pairs")?.try_into()?,
         })
@@ -162,8 +174,13 @@ impl Records for Storage {
             Table::Ways => self.ways.len(),
             Table::Slots => self.slots.len(),
             Table::Hops => self.hops.len(),
-            Table::Traffic => self.traffic.len(),
+            Table::Carried => self.carried.len() / self.counting,
+            Table::Traffic => self.traffic.len() / self.counting,
         }
+    }
+
+    fn counting(&self) -> u32 {
+        self.counting
     }
 
     fn words(&self, table: Table, index: u32) -> &[AtomicU64] {
@@ -174,6 +191,7 @@ impl Records for Storage {
             Table::Ways => self.ways.words(index),
             Table::Slots => self.slots.words(index),
             Table::Hops => self.hops.words(index),
+            Table::Carried => self.carried.words(index),
             Table::Traffic => self.traffic.words(index),
         }
     }
@@ -190,6 +208,12 @@ impl Records for Storage {
             tracing::debug!(%error, "cannot forget a pair of locators");
         }
     }
+}
+
+/// Processors numbered from 0 on that have counters of their own: those that are there.
+fn processors() -> u32 {
+    let online = online_cpus().ok().and_then(|online| online.into_iter().max());
+    online.unwrap_or(0).saturating_add(1)
 }
 
 fn program(object: &mut aya::Ebpf) -> Result<&mut SchedClassifier, ProgramError> {

@@ -7,7 +7,7 @@
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed, Ordering::Release};
 
-use super::layout::{Choice, Hop, Leaf, Node, PairKey, Slots, Traffic};
+use super::layout::{Choice, Hop, Leaf, Node, PairKey, Slots, Traffic, Volume};
 
 /// A table of records.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -18,10 +18,13 @@ pub(super) enum Table {
     Ways,
     Slots,
     Hops,
+    /// Counters, one for each leaf.
+    Carried,
+    /// Counters, one for each pair.
     Traffic,
 }
 
-/// How many records each table has. There is traffic for each pair.
+/// How many records each table has.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Capacities {
     /// Nodes of the tries.
@@ -49,8 +52,12 @@ pub struct Full;
 
 /// The tables' memory.
 pub(super) trait Records {
-    /// How many records a table has.
+    /// How many records a table has. Of counters, how many each processor has.
     fn records(&self, table: Table) -> u32;
+
+    /// How many tables of counters there are, one behind the other: for each processor one, and
+    /// one for those that came later.
+    fn counting(&self) -> u32;
 
     /// The words of a record, none when there is no such record.
     fn words(&self, table: Table, index: u32) -> &[AtomicU64];
@@ -71,6 +78,7 @@ impl Table {
             Self::Groups | Self::Ways => size_of::<Choice>(),
             Self::Slots => size_of::<Slots>(),
             Self::Hops => size_of::<Hop>(),
+            Self::Carried => size_of::<Volume>(),
             Self::Traffic => size_of::<Traffic>(),
         };
         octets / size_of::<u64>()
@@ -97,13 +105,44 @@ pub(super) fn first(words: &[AtomicU64]) -> u64 {
     words.first().map_or(0, |word| word.load(Relaxed))
 }
 
-/// Takes what a record of two counters counted, and lets it count from zero.
-pub(super) fn take_counts(words: &[AtomicU64]) -> Option<[u64; 2]> {
-    let [a, b] = words else { return None };
-    if a.load(Relaxed) == 0 && b.load(Relaxed) == 0 {
-        return None;
+/// Two counters of a record, of [`Table::Carried`] or [`Table::Traffic`], and how far they were read.
+/// The program alone writes them, so it needs no atomic addition; they never go back, also when the
+/// record is used for something else.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Reading {
+    table: Table,
+    index: u32,
+    read: [u64; 2],
+}
+
+impl Reading {
+    /// Counts from now on.
+    pub(super) fn new(records: &impl Records, table: Table, index: u32) -> Self {
+        Self { table, index, read: sums(records, table, index) }
     }
-    Some([a.swap(0, Relaxed), b.swap(0, Relaxed)])
+
+    /// What was counted since the last time, `None` = nothing.
+    pub(super) fn take(&mut self, records: &impl Records) -> Option<[u64; 2]> {
+        let now = sums(records, self.table, self.index);
+        let [a, b] = std::mem::replace(&mut self.read, now);
+        let new = [now[0].wrapping_sub(a), now[1].wrapping_sub(b)];
+        (new != [0, 0]).then_some(new)
+    }
+}
+
+/// What all processors counted in a record.
+fn sums(records: &impl Records, table: Table, index: u32) -> [u64; 2] {
+    let each = records.records(table);
+    let mut sums = [0_u64; 2];
+    if index >= each {
+        return sums;
+    }
+    for part in 0..records.counting() {
+        for (sum, word) in sums.iter_mut().zip(records.words(table, part * each + index)) {
+            *sum = sum.wrapping_add(word.load(Relaxed));
+        }
+    }
+    sums
 }
 
 /// Two numbers in one word, in the order of a structure's fields.
@@ -124,7 +163,7 @@ pub(super) fn split(word: u64) -> [u32; 2] {
 
 /// Tables in plain memory.
 pub(super) struct Memory {
-    tables: [Box<[AtomicU64]>; 7],
+    tables: [Box<[AtomicU64]>; 8],
     pairs: HashMap<PairKey, u32>,
     most_pairs: usize,
 }
@@ -139,7 +178,8 @@ impl Memory {
             (Table::Ways, sizes.ways),
             (Table::Slots, sizes.slots),
             (Table::Hops, sizes.hops),
-            (Table::Traffic, sizes.pairs),
+            (Table::Carried, COUNTING * sizes.leaves),
+            (Table::Traffic, COUNTING * sizes.pairs),
         ]
         .map(|(table, records)| {
             let words = records as usize * table.width();
@@ -158,7 +198,12 @@ impl Memory {
 impl Records for Memory {
     fn records(&self, table: Table) -> u32 {
         let records = self.tables[table as usize].len() / table.width();
-        u32::try_from(records).unwrap_or(u32::MAX)
+        let records = u32::try_from(records).unwrap_or(u32::MAX);
+        if matches!(table, Table::Carried | Table::Traffic) { records / COUNTING } else { records }
+    }
+
+    fn counting(&self) -> u32 {
+        COUNTING
     }
 
     fn words(&self, table: Table, index: u32) -> &[AtomicU64] {
@@ -176,5 +221,33 @@ impl Records for Memory {
 
     fn clear_pair(&mut self, key: PairKey) {
         self.pairs.remove(&key);
+    }
+}
+
+/// Of tables in plain memory: as if there were one processor.
+const COUNTING: u32 = 2;
+
+#[cfg(test)]
+mod tests {
+    use super::super::LEAST;
+    use super::*;
+
+    #[test]
+    fn what_all_processors_counted_is_read_once() {
+        let records = Memory::new(&LEAST);
+        let count = |part: u32, what| {
+            let word = &records.words(Table::Traffic, part * LEAST.pairs + 1)[0];
+            word.fetch_add(what, Relaxed);
+        };
+        let mut reading = Reading::new(&records, Table::Traffic, 1);
+        assert_eq!(reading.take(&records), None);
+        (0..COUNTING).for_each(|part| count(part, 5));
+        assert_eq!(reading.take(&records), Some([10, 0]));
+        assert_eq!(reading.take(&records), None);
+        let mut next = Reading::new(&records, Table::Traffic, 1);
+        count(1, 3);
+        assert_eq!(next.take(&records), Some([3, 0]), "whoever uses the record next");
+        let mut absent = Reading::new(&records, Table::Traffic, LEAST.pairs);
+        assert_eq!(absent.take(&records), None, "no record, though there is memory behind");
     }
 }

@@ -111,13 +111,13 @@ impl<R: Records> Tables<R> {
     /// Adds what went between locators to the counters of the FIB. Looks at every pair.
     pub(super) fn sync_traffic(&mut self) {
         self.pairs.sync(&self.records);
-        self.replaced.iter().for_each(|old| old.pairs.sync(&old.records));
+        self.replaced.iter_mut().for_each(|old| old.pairs.sync(&old.records));
     }
 
     /// Adds what each entry carried to the counters of the FIB. Looks at every entry.
     pub(super) fn sync_usage(&mut self) {
         self.routes.sync(&self.records);
-        self.replaced.iter().for_each(|old| old.routes.sync(&old.records));
+        self.replaced.iter_mut().for_each(|old| old.routes.sync(&old.records));
     }
 
     /// Sizes for tables with room for everything, and for as much again in those that are full or
@@ -128,8 +128,7 @@ impl<R: Records> Tables<R> {
         }
         let [(_, leaves), (_, groups), (_, ways), (_, hops), (_, slots), (_, pairs)] =
             self.slabs().map(|(table, slab)| {
-                let octets = 8 * table.width();
-                (table, slab.wanted(self.records.records(table), octets))
+                (table, slab.wanted(self.records.records(table), self.octets(table)))
             });
         Capacities {
             nodes: self.routes.nodes_needed(self.records.records(Table::Nodes)),
@@ -185,6 +184,16 @@ impl<R: Records> Tables<R> {
             || self.slabs().iter().any(|(table, slab)| slab.exceeds(self.records.records(*table)))
     }
 
+    /// How large a record of a table is, with its counters.
+    fn octets(&self, table: Table) -> usize {
+        let counting = self.records.counting() as usize;
+        8 * match table {
+            Table::Leaves => table.width() + counting * Table::Carried.width(),
+            Table::Traffic => counting * table.width(),
+            _ => table.width(),
+        }
+    }
+
     /// Who gives out the records of each table, but for nodes.
     fn slabs(&self) -> [(Table, &Slab); 6] {
         let [groups, ways] = self.groups.slabs();
@@ -206,7 +215,7 @@ impl<R: Records> Tables<R> {
         self.groups.wake(now);
         self.ways.wake(now);
         self.pairs.wake(now);
-        self.replaced.retain(|old| {
+        self.replaced.retain_mut(|old| {
             let over = now.saturating_duration_since(old.since) >= RETIREMENT;
             if over {
                 old.routes.sync(&old.records);

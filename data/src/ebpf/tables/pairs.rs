@@ -9,7 +9,7 @@ use foldhash::fast::RandomState;
 use weft_fib::{Pair, Peer, Update};
 
 use crate::ebpf::layout::PairKey;
-use crate::ebpf::records::{Records, Table, fill, take_counts};
+use crate::ebpf::records::{Reading, Records, Table};
 use crate::ebpf::slab::Slab;
 
 /// The records of traffic.
@@ -28,8 +28,19 @@ pub(super) struct Pairs {
 /// A record of traffic in use.
 struct Entry {
     pair: Arc<Pair>,
+    traffic: Reading,
     /// Hops and peers that name it.
     users: u32,
+}
+
+impl Entry {
+    /// Moves what was counted to the FIB's counters.
+    fn count(&mut self, records: &impl Records) {
+        if let Some([sent, received]) = self.traffic.take(records) {
+            self.pair.send(sent);
+            self.pair.receive(received);
+        }
+    }
 }
 
 /// An address of ours in the table of pairs.
@@ -61,8 +72,8 @@ impl Pairs {
             return number;
         }
         let number = self.slab.take_one().unwrap_or(0);
-        fill(records.words(Table::Traffic, number), [0, 0]);
-        put(&mut self.entries, number, Entry { pair: pair.clone(), users: 1 });
+        let traffic = Reading::new(records, Table::Traffic, number);
+        put(&mut self.entries, number, Entry { pair: pair.clone(), traffic, users: 1 });
         self.numbers.insert(address, number);
         number
     }
@@ -74,7 +85,7 @@ impl Pairs {
         if entry.users > 0 {
             return;
         }
-        count(records, number, &entry.pair);
+        entry.count(records);
         let address = Arc::as_ptr(&entry.pair).addr();
         self.numbers.remove(&address);
         self.entries[number as usize] = None;
@@ -119,12 +130,8 @@ impl Pairs {
     }
 
     /// Moves what was counted to the FIB's counters.
-    pub(super) fn sync(&self, records: &impl Records) {
-        for (number, entry) in (0..).zip(&self.entries) {
-            if let Some(entry) = entry {
-                count(records, number, &entry.pair);
-            }
-        }
+    pub(super) fn sync(&mut self, records: &impl Records) {
+        self.entries.iter_mut().flatten().for_each(|entry| entry.count(records));
     }
 
     pub(super) fn snapshot(&self) -> impl Iterator<Item = Update> {
@@ -153,13 +160,6 @@ impl Pairs {
 
     fn entry(&mut self, number: u32) -> Option<&mut Entry> {
         self.entries.get_mut(number as usize)?.as_mut()
-    }
-}
-
-fn count(records: &impl Records, number: u32, pair: &Pair) {
-    if let Some([sent, received]) = take_counts(records.words(Table::Traffic, number)) {
-        pair.send(sent);
-        pair.receive(received);
     }
 }
 

@@ -1,10 +1,7 @@
 //! Entries of the FIB: a leaf for each, found by the tries.
 
 use std::collections::HashMap;
-use std::mem::offset_of;
-use std::ops::Range;
 use std::sync::Arc;
-use std::sync::atomic::AtomicU64;
 use std::time::Instant;
 
 use foldhash::fast::RandomState;
@@ -13,7 +10,7 @@ use weft_packet::addr::{EidPrefix, InstanceId};
 
 use super::pairs::put;
 use crate::ebpf::layout::Leaf;
-use crate::ebpf::records::{Records, Table, fill, join, publish, take_counts};
+use crate::ebpf::records::{Reading, Records, Table, join, publish};
 use crate::ebpf::slab::Slab;
 use crate::ebpf::trie::{self, Trie};
 
@@ -41,6 +38,16 @@ struct Root {
 struct Entry {
     target: Target,
     usage: Arc<Usage>,
+    carried: Reading,
+}
+
+impl Entry {
+    /// Moves what was counted to the FIB's counters.
+    fn count(&mut self, records: &impl Records) {
+        if let Some([packets, bytes]) = self.carried.take(records) {
+            self.usage.add(packets, bytes);
+        }
+    }
 }
 
 /// What the program does with packets to a prefix.
@@ -96,12 +103,14 @@ impl Routes {
     ) -> Option<Target> {
         if let Some(&leaf) = self.numbers.get(&eid) {
             publish(records.words(Table::Leaves, leaf), target.record());
-            return put(&mut self.entries, leaf, Entry { target, usage }).map(|old| old.target);
+            let entry = self.entries.get_mut(leaf as usize)?.as_mut()?;
+            entry.usage = usage;
+            return Some(std::mem::replace(&mut entry.target, target));
         }
         let leaf = self.slab.take_one().unwrap_or(0);
-        fill(carried(records, leaf), [0, 0]);
+        let carried = Reading::new(records, Table::Carried, leaf);
         publish(records.words(Table::Leaves, leaf), target.record());
-        put(&mut self.entries, leaf, Entry { target, usage });
+        put(&mut self.entries, leaf, Entry { target, usage, carried });
         self.numbers.insert(eid, leaf);
         self.insert(records, eid, leaf);
         None
@@ -115,9 +124,9 @@ impl Routes {
         eid: EidPrefix,
     ) -> Option<Target> {
         let leaf = self.numbers.remove(&eid)?;
-        let entry = self.entries.get_mut(leaf as usize)?.take()?;
+        let mut entry = self.entries.get_mut(leaf as usize)?.take()?;
         self.remove(records, now, eid, leaf);
-        count(records, leaf, &entry.usage);
+        entry.count(records);
         self.slab.release(now, leaf, 1);
         Some(entry.target)
     }
@@ -128,12 +137,8 @@ impl Routes {
     }
 
     /// Moves what was counted to the FIB's counters.
-    pub(super) fn sync(&self, records: &impl Records) {
-        for (leaf, entry) in (0..).zip(&self.entries) {
-            if let Some(entry) = entry {
-                count(records, leaf, &entry.usage);
-            }
-        }
+    pub(super) fn sync(&mut self, records: &impl Records) {
+        self.entries.iter_mut().flatten().for_each(|entry| entry.count(records));
     }
 
     /// All entries, in order: neighbours share nodes, which are then still in the processor's
@@ -222,18 +227,4 @@ impl Routes {
 
 fn root(roots: &mut HashMap<InstanceId, [Root; 2], RandomState>, eid: EidPrefix) -> &mut Root {
     &mut roots.entry(eid.instance).or_default()[usize::from(eid.prefix.is_ipv6())]
-}
-
-/// The counters of a leaf.
-fn carried(records: &impl Records, leaf: u32) -> &[AtomicU64] {
-    records.words(Table::Leaves, leaf).get(CARRIED).unwrap_or_default()
-}
-
-/// Which words of a leaf they are.
-const CARRIED: Range<usize> = offset_of!(Leaf, packets) / 8..offset_of!(Leaf, pad) / 8;
-
-fn count(records: &impl Records, leaf: u32, usage: &Usage) {
-    if let Some([packets, bytes]) = take_counts(carried(records, leaf)) {
-        usage.add(packets, bytes);
-    }
 }

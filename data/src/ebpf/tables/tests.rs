@@ -334,8 +334,8 @@ fn carry(tables: &Tables<Memory>, hash: u32, locator: u8) {
     let add = |table, index, counter: usize, n| {
         records.words(table, index)[counter].fetch_add(n, std::sync::atomic::Ordering::Relaxed);
     };
-    add(Table::Leaves, leaf, 1, 1);
-    add(Table::Leaves, leaf, 2, 100);
+    add(Table::Carried, leaf, 0, 1);
+    add(Table::Carried, leaf, 1, 100);
     let mapped = |host| Ipv4Addr::new(192, 0, 2, host).to_ipv6_mapped().octets();
     let key = PairKey { local: mapped(100), remote: mapped(locator) };
     let pair = records.pair(key).unwrap();
@@ -368,13 +368,13 @@ fn what_replaced_tables_counted_is_not_lost() {
     let mut tables = before;
     tables.rebuild(router.now, Memory::new(&LARGE)).unwrap();
     let old = &tables.replaced.last().unwrap().records;
-    let word = &old.words(Table::Leaves, 2)[1];
+    let word = &old.words(Table::Carried, 2)[0];
     word.fetch_add(7, std::sync::atomic::Ordering::Relaxed);
     carry(&tables, 1, 1);
     tables.sync_usage();
     assert_eq!(router.fib.routes(None)[0].usage.packets, 8);
 
-    let word = &tables.replaced.last().unwrap().records.words(Table::Leaves, 2)[1];
+    let word = &tables.replaced.last().unwrap().records.words(Table::Carried, 2)[0];
     word.fetch_add(5, std::sync::atomic::Ordering::Relaxed);
     router.now += RETIREMENT;
     tables.apply(router.now, Update::GroupGone(GroupId(99))).unwrap();
