@@ -53,11 +53,49 @@ GLOBAL u32 longest_match(u32 root, u64 hi, u64 lo)
     return node ? node->leaf : 0;
 }
 
+/*
+ * The same for IPv4, whose four octets need no loop. With a million prefixes a processor that has
+ * less to do between two nodes has more lookups under way.
+ */
+GLOBAL u32 longest_match4(u32 root, u32 address)
+{
+    u32 index = root, above = root, rest = address, entry = 0;
+    struct node *node;
+
+#pragma unroll
+    for (int step = 0; step < 4; step++) {
+        node = RECORD(nodes, index);
+        if (!node)
+            return 0;
+        if (unlikely(entry & NODE_SKIPS)) {
+            u32 depth = node->depth & 3;
+
+            if (depth && (address ^ (u32)(node->path_hi >> 32)) >> (32 - depth * 8))
+                break;
+            rest = address << depth * 8;
+        }
+        entry = node->next[rest >> 24];
+        if (!(entry & NODE_CHILD)) {
+            if (entry)
+                return entry;
+            break;
+        }
+        index = entry & NODE_INDEX;
+        rest <<= 8;
+        if (entry & NODE_LEAFED)
+            above = index;
+    }
+    node = RECORD(nodes, above);
+    return node ? node->leaf : 0;
+}
+
 INLINE u32 leaf_of(const struct instance *instance, struct key address, bool v6)
 {
     u32 root = v6 ? instance->root6 : instance->root4;
 
-    return root ? longest_match(root, address.hi, address.lo) : 0;
+    if (!root)
+        return 0;
+    return v6 ? longest_match(root, address.hi, address.lo) : longest_match4(root, address.hi >> 32);
 }
 
 INLINE bool is_local(const struct instance *instance, struct key address, bool v6)
