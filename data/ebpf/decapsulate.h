@@ -105,6 +105,37 @@ INLINE long read_data_header(const struct data_header *header, u16 port, u32 *ne
 }
 
 /*
+ * With one tunnel device alone the kernel looks for no socket before it joins packets, which is
+ * much faster; but it then joins what only passes through, too, and on other ports nothing. User
+ * space reads here whether that matters, and makes the other devices if so.
+ */
+INLINE void ask_for_devices(void)
+{
+    struct totals *count = RECORD(totals, 0);
+
+    if (count)
+        count->beside++;
+}
+
+/* Of a datagram that is for somebody else. For VXLAN the kernel takes apart again what it joins. */
+INLINE void note_stranger(const struct arrival *arrival)
+{
+    struct config *options = RECORD(config, 0);
+
+    if (options && unlikely(options->sole == arrival->port) && arrival->port != VXLAN_PORT)
+        ask_for_devices();
+}
+
+/* Of a datagram for us. Plain LISP cannot be joined. */
+INLINE void note_unjoined(const struct config *options, const struct arrival *arrival,
+                          const struct data_header *header)
+{
+    if (unlikely(options->sole && options->sole != arrival->port)
+        && (arrival->frame || header->flags & DATA_NEXT))
+        ask_for_devices();
+}
+
+/*
  * The number of the protocol that follows an Ethernet header, as in a data header; 0 if it is none
  * of ours, or if the frame is for a group of stations.
  */
@@ -207,6 +238,7 @@ INLINE int decapsulate(struct __sk_buff *skb, const struct arrival *arrival, u32
     named = read_data_header(header, arrival->port, &next);
     if (unlikely(named < 0))
         return except(EXCEPTION_DATA_HEADER);
+    note_unjoined(options, arrival, header);
     if (arrival->frame) {
         next = read_frame_header(inner);
         inner += sizeof(struct ethernet);

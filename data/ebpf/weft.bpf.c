@@ -94,6 +94,7 @@ int weft(struct __sk_buff *skb)
 
                 return verdict == TCX_NEXT ? to_socket(skb, v6) : verdict;
             }
+            note_stranger(&arrival);
         } else if (unlikely(is_involved(ethernet + 1, end, v6))) {
             return to_socket(skb, v6);
         }

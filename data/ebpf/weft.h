@@ -33,6 +33,8 @@ struct config {
     u8 ttl;  /* of outer packets, or COPY_TTL */
     u8 dscp; /* of outer packets, 0 to 63, or COPY_DSCP */
     u16 flags;
+    u16 sole; /* the only data port with a tunnel device; 0 = there are others, or none */
+    u16 pad;
 };
 
 enum port_flag {
@@ -187,13 +189,15 @@ struct totals {
     u64 decapsulated_bytes[2];
     u64 failed; /* dropped, because a step failed that cannot be taken back */
     u64 exceptions[EXCEPTIONS];
+    u64 beside; /* datagrams for which one tunnel device is too few (decapsulate.h) */
 };
 
 #define ASSERT_LAYOUT(what, octets) _Static_assert((what) == (octets), "layout.rs says otherwise")
 #define OFFSET(type, field) __builtin_offsetof(struct type, field)
 
-ASSERT_LAYOUT(sizeof(struct config), 4);
+ASSERT_LAYOUT(sizeof(struct config), 8);
 ASSERT_LAYOUT(OFFSET(config, flags), 2);
+ASSERT_LAYOUT(OFFSET(config, sole), 4);
 ASSERT_LAYOUT(sizeof(struct port), 16);
 ASSERT_LAYOUT(OFFSET(port, flags), 8);
 ASSERT_LAYOUT(sizeof(struct instance), 24);
@@ -212,8 +216,9 @@ ASSERT_LAYOUT(OFFSET(hop, mtu), 44);
 ASSERT_LAYOUT(OFFSET(hop, family), 48);
 ASSERT_LAYOUT(sizeof(struct traffic), 16);
 ASSERT_LAYOUT(sizeof(struct pair_key), 32);
-ASSERT_LAYOUT(sizeof(struct totals), 200);
+ASSERT_LAYOUT(sizeof(struct totals), 208);
 ASSERT_LAYOUT(OFFSET(totals, failed), 64);
 ASSERT_LAYOUT(OFFSET(totals, exceptions), 72);
+ASSERT_LAYOUT(OFFSET(totals, beside), 200);
 
 #endif

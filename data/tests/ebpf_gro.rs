@@ -35,10 +35,11 @@ impl Shared {
         options: Options,
     ) -> Self {
         let vxlan = encapsulation == Encapsulation::Vxlan;
-        let mut ports = lab.within(NODES[site], || SharedPorts::take(vxlan).unwrap());
+        let mut ports = lab.within(NODES[site], || SharedPorts::take(encapsulation).unwrap());
         let options = Options { steered: true, vxlan, ..options };
         let mut plane = lab.fast_plane(site, ipv6_outer, options);
         lab.within(NODES[site], || ports.serve(&plane.tun).unwrap());
+        plane.ebpf.as_mut().unwrap().set_sole(ports.sole());
         ports.set_locals(&LOCATORS[site].map(|address| address.parse().unwrap()));
         plane.map(1 - site, encapsulation, ipv6_outer);
         Self { plane, ports }
@@ -176,7 +177,7 @@ fn devices_of_others_keep_the_port_of_vxlan() {
         assert!(lab.transfer_between(NODES, "198.51.100.2", 4 << 20), "{what}");
     };
     between("before");
-    let taken = lab.within("xa", || SharedPorts::take(true).map(drop));
+    let taken = lab.within("xa", || SharedPorts::take(Encapsulation::Vxlan).map(drop));
     assert!(taken.unwrap_err().to_string().contains("4789"));
     let planes = Shared::both(&lab, Encapsulation::LispGpe, false);
     between("beside us");
@@ -226,7 +227,8 @@ fn streams_that_only_pass_through_are_not_joined() {
         println!("skipped: no ethtool");
         return;
     }
-    let mut ports = lab.within("xb", || SharedPorts::take(false).unwrap());
+    let mut ports = lab.within("xb", || SharedPorts::take(Encapsulation::LispGpe).unwrap());
+    lab.within("xb", || ports.complete());
     ports.set_locals(&LOCATORS[B].map(|address| address.parse().unwrap()));
     lab.ip("xa", "route add 10.2.0.0/24 via 192.0.2.2");
     lab.run("xa", &format!("ping -n -c 3 -i 0.2 -W 2 {}", HOST_B[0]));
@@ -241,6 +243,47 @@ fn streams_that_only_pass_through_are_not_joined() {
         let mut octets = vec![0; 1 << 16];
         let length = receiver.recv(&mut octets).expect("not one is missing");
         assert_eq!((length, octets[length - 1]), (one, number));
+    }
+}
+
+/// Sends an octet to port 4341 of site B's host, past the overlay.
+fn pass_through(lab: &Lab) {
+    lab.ip("xa", "route replace 10.2.0.0/24 via 192.0.2.2");
+    let sender = lab.within("xa", || UdpSocket::bind("192.0.2.1:0").unwrap());
+    let receiver = lab.within("hb", || UdpSocket::bind((HOST_B[0], PORT)).unwrap());
+    receiver.set_read_timeout(Some(Duration::from_secs(5))).unwrap();
+    sender.send_to(&[1], (HOST_B[0], PORT)).unwrap();
+    assert_eq!(receiver.recv(&mut [0; 2]).unwrap(), 1);
+}
+
+#[test]
+fn the_program_says_when_one_device_is_too_few() {
+    if refused() {
+        return;
+    }
+    for (theirs, passing, asked) in [
+        (Encapsulation::LispGpe, false, false),
+        (Encapsulation::Lisp, false, false),
+        (Encapsulation::VxlanGpe, false, true),
+        (Encapsulation::LispGpe, true, true),
+    ] {
+        let lab = Lab::new(1400);
+        let mut b = Shared::start(&lab, B, Encapsulation::LispGpe, false, Options::default());
+        let _a = Shared::start(&lab, A, theirs, false, Options::default());
+        lab.ping(HOST_B[0]);
+        if passing {
+            pass_through(&lab);
+        }
+        assert_eq!(b.plane.fast().beside > 0, asked, "{theirs}, others' tunnels: {passing}");
+
+        let taken = || lab.within("xb", || UdpSocket::bind(("0.0.0.0", 4790)).is_err());
+        assert!(taken(), "whoever has a device or not");
+        lab.within("xb", || b.ports.complete());
+        assert!(b.ports.sole().is_none() && taken());
+        lab.within("xb", || b.plane.ebpf.as_mut().unwrap().set_sole(None));
+        let before = b.plane.fast().beside;
+        lab.ping(HOST_B[0]);
+        assert_eq!(b.plane.fast().beside, before, "nobody asks any more");
     }
 }
 
@@ -276,11 +319,14 @@ fn the_port_is_free_again_afterwards() {
     }
     let lab = Lab::new(1400);
     let bind = || lab.within("xa", || UdpSocket::bind(("0.0.0.0", PORT)).map(drop));
-    let port = lab.within("xa", || SharedPorts::take(false).unwrap());
+    let take = || lab.within("xa", || SharedPorts::take(Encapsulation::LispGpe));
+    let port = take().unwrap();
     assert!(bind().is_err(), "it is the device's");
-    lab.within("xa", || assert!(SharedPorts::take(false).is_ok(), "a second one replaces it"));
+    let second = take().map(drop).unwrap_err().to_string();
+    assert!(second.contains("4790"), "there is one already: {second}");
     drop(port);
-    let left = lab.within("xa", || SharedPorts::take(false).unwrap());
+    bind().unwrap();
+    let left = take().unwrap();
     lab.within("xa", || left.leave());
     assert!(bind().is_err(), "it is left behind");
     lab.within("xa", || SharedPorts::clear().unwrap());

@@ -113,7 +113,7 @@ impl DataPlane {
             .map(|i| (i.id, device_name(&config.data_plane.device, i.id)))
             .collect();
         let shared = match fast {
-            Fast::Runs(_) => shared::take(options.vxlan),
+            Fast::Runs(_) => shared::take(config.lisp.encapsulation),
             Fast::NotWanted | Fast::Refused(_) => None,
         };
         let (tun, shared) = shared::start(options, shared, |options| {
@@ -158,13 +158,31 @@ impl DataPlane {
             self.unserved = unserved;
         }
         self.watch_entrances();
+        if self.shared.as_ref().and_then(SharedPorts::sole)
+            != Some(config.lisp.encapsulation.port())
+        {
+            self.complete_devices();
+        }
         self.tun.set_options(options);
     }
 
     /// Sees to it that packets to shared ports reach the portable plane by every link.
     fn watch_entrances(&mut self) {
-        if let (Some(shared), Fast::Runs(fast)) = (&mut self.shared, &self.fast) {
-            shared.watch(&self.entrances.of_nobody(fast.is_attached()));
+        let (Some(shared), Fast::Runs(fast)) = (&mut self.shared, &mut self.fast) else { return };
+        let others = self.entrances.of_nobody(fast.is_attached());
+        shared.watch(&others);
+        fast.set_sole(shared.sole());
+        // Nobody looks there at what passes through.
+        if !others.is_empty() {
+            self.complete_devices();
+        }
+    }
+
+    /// Has the kernel join streams on every data port, and look whom they are for.
+    fn complete_devices(&mut self) {
+        if let (Some(shared), Fast::Runs(fast)) = (&mut self.shared, &mut self.fast) {
+            shared.complete();
+            fast.set_sole(None);
         }
     }
 
@@ -181,8 +199,16 @@ impl DataPlane {
 
     /// Adds what the fast path counted between locators to the FIB's counters.
     pub(crate) fn sync_traffic(&mut self) {
-        if let Fast::Runs(fast) = &mut self.fast {
-            fast.sync_traffic(now());
+        let Fast::Runs(fast) = &mut self.fast else { return };
+        fast.sync_traffic(now());
+        if self.shared.as_ref().is_some_and(|shared| shared.sole().is_some())
+            && fast.counters().beside > 0
+        {
+            tracing::info!(
+                "tunnels of others pass through, or peers use another encapsulation than we: from \
+                 now on the kernel joins streams on every data port, and looks whom they are for"
+            );
+            self.complete_devices();
         }
     }
 

@@ -1,19 +1,21 @@
 //! The data ports, which the kernel joins streams on: those that come from a wire packet by packet
-//! reach the fast path in super-packets. LISP without the next-protocol bit cannot be joined; but
-//! what is sent to us is the choice of others, so the ports are shared whatever we send ourselves.
+//! reach the fast path in super-packets. LISP without the next-protocol bit cannot be joined. What is
+//! sent to us is the choice of others, most probably that of our own configuration: the port of
+//! that gets a device at once, and the others when the fast path says that it matters.
 
 use std::collections::BTreeSet;
 
 use weft_data::ebpf::{Error, OtherInterface, Port, SharedPorts};
 use weft_data::tun::{self, Options, Tun};
+use weft_fib::Encapsulation;
 use weft_manage::config::Config;
 
 use crate::host::facts::Facts;
 use crate::host::plan::device_name;
 
 /// Shares the data ports, that of VXLAN only if wanted; `None` where that cannot be done.
-pub(super) fn take(vxlan: bool) -> Option<SharedPorts> {
-    SharedPorts::take(vxlan)
+pub(super) fn take(encapsulation: Encapsulation) -> Option<SharedPorts> {
+    SharedPorts::take(encapsulation)
         .inspect_err(|error| {
             tracing::info!("streams from a wire are forwarded packet by packet: {error}");
         })

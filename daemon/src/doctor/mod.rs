@@ -8,6 +8,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use tokio::sync::Notify;
+use weft_data::ebpf::SharedPorts;
 use weft_fib::Encapsulation;
 use weft_manage::config::{Config, Driver, UplinkNames, check_text, load};
 
@@ -89,7 +90,7 @@ pub async fn doctor(config: Option<&Path>, running: bool) -> Result<Vec<Finding>
         findings.extend(network::settings(&config, &facts));
     }
     // What a stopped router keeps has the data port.
-    let kept = facts.link(SHARED_PORT_DEVICE).is_some();
+    let kept = facts.links.values().any(|link| SharedPorts::owns_port(&link.name));
     let vxlan = config.lisp.encapsulation == Encapsulation::Vxlan;
     findings.extend(network::ports(carries && !kept, vxlan, running));
     let local = uplinks(&config.uplinks, &facts);
@@ -103,6 +104,3 @@ fn nothing() -> Result<Config, Error> {
     let (config, report) = check_text("nothing", "", &mut UplinkNames::default());
     config.ok_or_else(|| Error::Config(report.to_string()))
 }
-
-/// Owns the data port while the fast path works, also without a router.
-const SHARED_PORT_DEVICE: &str = "weft-gro";

@@ -12,6 +12,8 @@ pub struct Counters {
     pub decapsulated: ByFamily,
     /// Dropped, because a step failed that could not be taken back.
     pub failed: u64,
+    /// Datagrams for which one tunnel device is too few; see [`Ebpf::set_sole`](super::Ebpf::set_sole).
+    pub beside: u64,
     exceptions: [u64; EXCEPTIONS.len()],
 }
 
@@ -31,6 +33,7 @@ impl Counters {
         add(&mut self.encapsulated, totals.encapsulated_packets, totals.encapsulated_bytes);
         add(&mut self.decapsulated, totals.decapsulated_packets, totals.decapsulated_bytes);
         self.failed += totals.failed;
+        self.beside += totals.beside;
         for (sum, count) in self.exceptions.iter_mut().zip(totals.exceptions) {
             *sum += count;
         }

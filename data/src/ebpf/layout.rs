@@ -16,6 +16,9 @@ pub(super) struct Config {
     /// Of outer packets, 0 to 63, or [`Config::COPY_DSCP`].
     pub(super) dscp: u8,
     pub(super) flags: u16,
+    /// The only data port with a tunnel device, 0 = there are others, or none.
+    pub(super) sole: u16,
+    pub(super) pad: u16,
 }
 
 impl Config {
@@ -249,11 +252,14 @@ pub(super) struct Totals {
     /// Dropped, because a step failed that cannot be taken back.
     pub(super) failed: u64,
     pub(super) exceptions: [u64; EXCEPTIONS.len()],
+    /// Datagrams for which one tunnel device is too few.
+    pub(super) beside: u64,
 }
 
 const _: () = {
-    assert!(size_of::<Config>() == 4);
+    assert!(size_of::<Config>() == 8);
     assert!(offset_of!(Config, flags) == 2);
+    assert!(offset_of!(Config, sole) == 4);
     assert!(size_of::<Port>() == 16);
     assert!(offset_of!(Port, flags) == 8);
     assert!(size_of::<Instance>() == 24);
@@ -272,7 +278,8 @@ const _: () = {
     assert!(offset_of!(Hop, family) == 48);
     assert!(size_of::<Traffic>() == 16);
     assert!(size_of::<PairKey>() == 32);
-    assert!(size_of::<Totals>() == 200);
+    assert!(size_of::<Totals>() == 208);
     assert!(offset_of!(Totals, failed) == 64);
     assert!(offset_of!(Totals, exceptions) == 72);
+    assert!(offset_of!(Totals, beside) == 200);
 };

@@ -146,7 +146,7 @@ impl Ebpf {
         };
         let (mut loaded, storage) = Loaded::new(&FIRST)?;
         let hook = find_hook(&mut loaded)?;
-        let config = config(options);
+        let config = config(options, 0);
         loaded.set_config(config).map_err(Refusal::of_map)?;
         Ok(Self {
             ports: Ports::new(hook, pins),
@@ -164,10 +164,15 @@ impl Ebpf {
 
     /// Changes how packets are rewritten.
     pub fn set_options(&mut self, options: &tun::Options) {
-        let config = config(options);
-        if config != mem::replace(&mut self.config, config) {
-            warn("how packets are rewritten", self.loaded.set_config(config));
-        }
+        self.configure(config(options, self.config.sole));
+    }
+
+    /// Says which data port is the only one with a tunnel device, if one is
+    /// ([`SharedPorts::sole`]). [`Counters::beside`] then grows with datagrams for which that is too
+    /// few: those to this port that only pass through, and those to other ports that a device
+    /// could have joined.
+    pub fn set_sole(&mut self, port: Option<u16>) {
+        self.configure(Config { sole: port.unwrap_or(0), ..self.config });
     }
 
     /// Replaces the set of instances.
@@ -261,6 +266,12 @@ impl Ebpf {
         }
     }
 
+    fn configure(&mut self, config: Config) {
+        if config != mem::replace(&mut self.config, config) {
+            warn("how packets are rewritten", self.loaded.set_config(config));
+        }
+    }
+
     /// Replaces tables that are full by larger ones.
     fn grow(&mut self, now: Instant) {
         match self.load_larger(now) {
@@ -319,7 +330,7 @@ fn find_hook(loaded: &mut Loaded) -> Result<Hook, Refusal> {
     Hook::find(loaded.program().map_err(Refusal::of_program)?)
 }
 
-fn config(options: &tun::Options) -> Config {
+fn config(options: &tun::Options, sole: u16) -> Config {
     let flag = |on: bool, flag| if on { flag } else { 0 };
     Config {
         ttl: match options.ttl {
@@ -337,6 +348,8 @@ fn config(options: &tun::Options) -> Config {
             | flag(options.decapsulate_any, Config::DECAP_ANY)
             | flag(options.steered, Config::STEER)
             | flag(options.vxlan, Config::VXLAN),
+        sole,
+        pad: 0,
     }
 }
 

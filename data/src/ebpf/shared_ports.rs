@@ -8,7 +8,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs::File;
-use std::net::IpAddr;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, UdpSocket};
 use std::os::fd::AsFd;
 use std::{io, mem};
 
@@ -19,6 +19,7 @@ use aya::programs::sk_lookup::SkLookupLink;
 use aya::programs::tc::{SchedClassifierLink, TcAttachOptions};
 use aya::programs::{ProgramError, SchedClassifier, SkLookup, TcAttachType};
 use nix::net::if_::if_indextoname;
+use weft_fib::Encapsulation;
 use weft_packet::lisp::{DATA_PORT, VXLAN_GPE_PORT, VXLAN_PORT};
 
 use super::gro::{self, Device};
@@ -61,6 +62,11 @@ pub struct OtherInterface {
 
 /// The data ports, shared. Dropping them gives the ports free.
 ///
+/// At first there is a device for one port alone, since the kernel then looks for no socket before
+/// it joins packets, which costs as much as the joining. But it then joins what comes to that port
+/// whoever it is for, and cannot take apart again what only passes through; and it joins nothing
+/// on other ports. Whoever learns that this matters has to [complete](SharedPorts::complete) the devices.
+///
 /// All calls have to be made in the network namespace of the plane.
 pub struct SharedPorts {
     object: aya::Ebpf,
@@ -70,16 +76,24 @@ pub struct SharedPorts {
     attached: BTreeMap<OtherInterface, SchedClassifierLink>,
     _lookup: SkLookupLink,
     devices: Vec<Device>,
+    /// VXLAN is for us.
+    vxlan: bool,
+    /// The port of the only device.
+    sole: Option<u16>,
+    /// Keep the ports that have no device from others.
+    held: Vec<UdpSocket>,
 }
 
 impl SharedPorts {
-    /// Gives the ports, that of VXLAN only if `vxlan`, to devices of the kernel. The plane has to
-    /// be started after this, as [`Options::steered`](crate::tun::Options::steered), and
-    /// [brought in](SharedPorts::serve).
+    /// Takes the ports, that of VXLAN only if it is `encapsulation`, and gives that of
+    /// `encapsulation` to a device of the kernel. The plane has to be started after this, as
+    /// [`Options::steered`](crate::tun::Options::steered), and [brought in](SharedPorts::serve).
     ///
     /// # Errors
     /// When a port belongs to somebody else, or the kernel does not know one of the means.
-    pub fn take(vxlan: bool) -> Result<Self, SharingError> {
+    pub fn take(encapsulation: Encapsulation) -> Result<Self, SharingError> {
+        let vxlan = encapsulation == Encapsulation::Vxlan;
+        let sole = encapsulation.port();
         let serves_vxlan = u32::from(vxlan);
         let mut loader = EbpfLoader::new();
         loader.override_global("serves_vxlan", &serves_vxlan, true);
@@ -98,11 +112,47 @@ impl SharedPorts {
             ours: BTreeSet::new(),
             attached: BTreeMap::new(),
             _lookup: lookup,
-            devices: devices(vxlan)?,
+            devices: Vec::new(),
+            vxlan,
+            sole: Some(sole),
+            held: Vec::new(),
             object,
         };
+        for shared in &PORTS {
+            let source = |source| SharingError::Device { port: shared.port, source };
+            if shared.port == sole {
+                taken.devices.push(shared.device().map_err(source)?);
+            } else {
+                gro::remove(shared.device).map_err(source)?;
+                if shared.is_ours(vxlan) {
+                    taken.held.push(hold(shared.port).map_err(source)?);
+                }
+            }
+        }
         taken.watch(&[]);
         Ok(taken)
+    }
+
+    /// The port of the only device, as long as there is only one.
+    pub fn sole(&self) -> Option<u16> {
+        self.sole
+    }
+
+    /// Makes the devices for the other ports.
+    pub fn complete(&mut self) {
+        let Some(sole) = self.sole.take() else { return };
+        self.held.clear();
+        for shared in
+            PORTS.iter().filter(|shared| shared.port != sole && shared.is_ours(self.vxlan))
+        {
+            match shared.device() {
+                Ok(device) => self.devices.push(device),
+                Err(error) => {
+                    let port = shared.port;
+                    tracing::warn!(port, %error, "streams to a port are not joined: no device for it");
+                }
+            }
+        }
     }
 
     /// Removes the devices that an earlier process left, so that the ports are free.
@@ -168,25 +218,18 @@ impl SharedPorts {
         }
     }
 
-    /// Leaves the devices to the main program, which goes on without us.
-    pub fn leave(self) {
+    /// Leaves the devices to the main program, which goes on without us. All of them: nobody will
+    /// notice that one is too few.
+    pub fn leave(mut self) {
+        self.complete();
         self.devices.into_iter().for_each(Device::leave);
     }
 }
 
-/// Makes the devices; one for VXLAN that an earlier process left goes if it is not wanted. As long
-/// as there is one device alone, the lookup is not asked what may be joined.
-fn devices(vxlan: bool) -> Result<Vec<Device>, SharingError> {
-    let mut devices = Vec::new();
-    for &Shared { port, device, generic } in &PORTS {
-        let made = if vxlan || port != VXLAN_PORT {
-            Device::create(device, port, generic).map(|device| devices.push(device))
-        } else {
-            gro::remove(device)
-        };
-        made.map_err(|source| SharingError::Device { port, source })?;
-    }
-    Ok(devices)
+/// A socket that nobody reads, on a port that marked datagrams alone are for.
+fn hold(port: u16) -> io::Result<UdpSocket> {
+    UdpSocket::bind((Ipv6Addr::UNSPECIFIED, port))
+        .or_else(|_| UdpSocket::bind((Ipv4Addr::UNSPECIFIED, port)))
 }
 
 fn classifier<'a>(
@@ -227,6 +270,16 @@ struct Shared {
     device: &'static str,
     /// It is a device for VXLAN-GPE, otherwise for VXLAN.
     generic: bool,
+}
+
+impl Shared {
+    fn is_ours(&self, vxlan: bool) -> bool {
+        vxlan || self.port != VXLAN_PORT
+    }
+
+    fn device(&self) -> io::Result<Device> {
+        Device::create(self.device, self.port, self.generic)
+    }
 }
 
 /// In the order in which the programs number their sockets.
