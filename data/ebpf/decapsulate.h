@@ -111,7 +111,7 @@ INLINE long read_data_header(const struct data_header *header, u16 port, u32 *ne
  */
 INLINE void ask_for_devices(void)
 {
-    struct totals *count = RECORD(totals, 0);
+    struct totals *count = OWN(totals, 1, 0);
 
     if (count)
         count->beside++;
@@ -150,11 +150,12 @@ INLINE u32 read_frame_header(const struct ethernet *header)
 
 INLINE void count_decapsulated(const struct packet *packet, u32 segments, u32 pair)
 {
-    struct totals *count = RECORD(totals, 0);
+    struct traffic *between = pair ? OWN(traffic, most_pairs, pair) : 0;
+    struct totals *count = OWN(totals, 1, 0);
     bool v6 = packet->v6;
 
-    if (pair)
-        count_received(pair, segments);
+    if (between)
+        between->received += segments;
     if (count) {
         count->decapsulated_packets[v6] += segments;
         count->decapsulated_bytes[v6] += packet->length;

@@ -128,11 +128,17 @@ INLINE u64 write_outer6(struct outer6 *headers, const struct entry *entry, const
 
 INLINE void count_encapsulated(const struct entry *entry, const struct hop *hop)
 {
-    struct totals *count = RECORD(totals, 0);
+    struct volume *volume = OWN(carried, most_leaves, entry->leaf);
+    struct traffic *pair = OWN(traffic, most_pairs, hop->pair);
+    struct totals *count = OWN(totals, 1, 0);
     bool v6 = entry->packet->v6;
 
-    count_carried(entry->leaf, entry->segments, entry->packet->length);
-    count_sent(hop->pair, entry->segments);
+    if (volume) {
+        volume->packets += entry->segments;
+        volume->bytes += entry->packet->length;
+    }
+    if (pair)
+        pair->sent += entry->segments;
     if (count) {
         count->encapsulated_packets[v6] += entry->segments;
         count->encapsulated_bytes[v6] += entry->packet->length;
@@ -215,7 +221,7 @@ INLINE int encapsulate(struct __sk_buff *skb, const struct port *port, bool v6)
     if (!read_packet(&packet, start, end, v6))
         return TCX_NEXT;
     now = bpf_ktime_get_coarse_ns();
-    entry.leaf = leaf_for(instance, &packet, now);
+    entry.leaf = leaf_for(instance, options, &packet, now);
     if (!entry.leaf)
         return TCX_NEXT;
     leaf = RECORD(leaves, entry.leaf);

@@ -106,10 +106,10 @@ INLINE bool is_local(const struct instance *instance, struct key address, bool v
     return leaf && leaf->target.kind == LEAF_LOCAL;
 }
 
-/* Direct-mapped caches: where the answer for some question is kept. */
-INLINE u32 place(u64 question)
+/* Direct-mapped caches: where in one of so many records the answer for some question is kept. */
+INLINE u32 place(u64 question, u32 records)
 {
-    return question * 0x9e3779b97f4a7c15ULL >> 52 & (CACHED - 1);
+    return question * 0x9e3779b97f4a7c15ULL >> 40 & (records - 1);
 }
 
 /* Writes an address as it stands in the keys of `pairs` and `locals`. */
@@ -146,25 +146,27 @@ INLINE u32 judge(const struct instance *instance, const struct packet *packet)
 }
 
 /*
- * The leaf of a packet that a host sent, 0 if it is nothing for a tunnel. Answers are kept for a
- * moment. What the leaf itself says is read for each packet, so only a prefix that begins or ends
- * takes as long to be noticed.
+ * The leaf of a packet that a host sent, 0 if it is nothing for a tunnel. Answers are kept until
+ * the tables change. The generation is read before the tables, and user space writes it after
+ * them.
  */
-INLINE u32 leaf_for(const struct instance *instance, const struct packet *packet, u64 now)
+INLINE u32 leaf_for(const struct instance *instance, const struct config *options,
+                    const struct packet *packet, u64 now)
 {
     struct key from = packet->source, to = packet->destination;
     u64 mixed = from.hi ^ from.lo ^ (to.hi << 31 | to.hi >> 33) ^ to.lo ^ instance->id;
-    struct verdict *kept = RECORD(verdicts, place(mixed));
+    struct verdict *kept = OWN(verdicts, VERDICTS, place(mixed, VERDICTS));
 
     if (!kept)
         return 0;
-    if (unlikely(!is_recent(kept->asked, now) || kept->destination.hi != to.hi
-                 || kept->source.hi != from.hi || kept->destination.lo != to.lo
+    if (unlikely(!is_valid(kept->asked, now, kept->generation, options)
+                 || kept->destination.hi != to.hi || kept->source.hi != from.hi || kept->destination.lo != to.lo
                  || kept->source.lo != from.lo || kept->instance != instance->id)) {
         kept->asked = now;
         kept->source = from;
         kept->destination = to;
         kept->instance = instance->id;
+        kept->generation = *(volatile const u32 *)&options->generation;
         kept->leaf = judge(instance, packet);
     }
     return kept->leaf;

@@ -38,17 +38,21 @@ struct address {
     u8 octets[16];
 };
 
-/* How a packet leaves, as the kernel's routes say: the answer of bpf_fib_lookup, kept a moment. */
+/*
+ * How a packet leaves, as the kernel's routes say: the answer of bpf_fib_lookup, kept a moment.
+ * What few packets need comes last.
+ */
 struct next_hop {
     u64 asked;   /* when; 0 = never */
     u64 silent;  /* since when the neighbour has not answered; 0 = it has */
     u32 version; /* of the hop it was asked for */
     u32 ifindex; /* 0 = the kernel has no plain route */
-    u32 gateway[4];
     u32 macs[3]; /* destination and source, as they stand in a frame */
     u16 mtu;     /* of the route */
     u8 family;   /* AF_INET or AF_INET6, of `gateway` */
     bool peer;   /* into the namespace of the veth's peer */
+    u32 gateway[4];
+    u64 pad;
 };
 
 /* The same for a host behind us. */
@@ -58,6 +62,7 @@ struct host {
     bool local; /* the tables say that it is behind us */
     u8 pad[3];
     struct next_hop way;
+    u64 pad2[5];
 };
 
 /* A neighbour to whom a packet went by the kernel's own table. */
@@ -75,6 +80,8 @@ struct verdict {
     struct key destination;
     u32 instance;
     u32 leaf; /* 0 = not for a tunnel */
+    u32 generation;
+    u32 pad[3];
 };
 
 /* What is known of the locators a packet came from and to. */
@@ -82,11 +89,20 @@ struct tunnel {
     u64 asked; /* when; 0 = never */
     u64 locators[4]; /* a pair_key */
     u32 pair;
+    u32 generation;
     bool ours;
-    u8 pad[3];
+    u8 pad[15];
 };
 
+/* A packet waits for each cache line it needs, so no record of a cache lies on more than it must. */
+_Static_assert(sizeof(struct next_hop) == 64, "a cache line");
+_Static_assert(OFFSET(host, way.gateway) == 64 && sizeof(struct host) == 128, "two");
+_Static_assert(sizeof(struct verdict) == 64, "a cache line");
+_Static_assert(sizeof(struct tunnel) == 64, "a cache line");
+
+/* Records of the caches, for each processor. */
 #define CACHED 4096
+#define VERDICTS 16384
 
 ARRAY(config, struct config, 1, 0);
 ARRAY(ports, struct port, PORTS, 0);
@@ -102,12 +118,16 @@ ARRAY(carried, struct volume, 1024, BPF_F_MMAPABLE); /* as many as leaves, for e
 ARRAY(traffic, struct traffic, 1024, BPF_F_MMAPABLE); /* as many as pairs, for each processor */
 HASH(pairs, struct pair_key, u32, 1024);
 HASH(locals, struct address, u32, 256);
-CPU_ARRAY(totals, struct totals, 1);
-CPU_ARRAY(next_hops, struct next_hop, 1024); /* as many as hops */
-CPU_ARRAY(hosts, struct host, CACHED);
 CPU_ARRAY(neighbours, struct neighbour, CACHED);
-CPU_ARRAY(verdicts, struct verdict, CACHED);
-CPU_ARRAY(tunnels, struct tunnel, CACHED);
+/*
+ * What each processor has for itself, one table behind the other: the kernel's arrays for
+ * processors cost a cache line more for each record. BPF_F_MMAPABLE has them begin at a page.
+ */
+ARRAY(totals, struct totals, 1, BPF_F_MMAPABLE);
+ARRAY(next_hops, struct next_hop, 1024, BPF_F_MMAPABLE); /* as many as hops */
+ARRAY(hosts, struct host, CACHED, BPF_F_MMAPABLE);
+ARRAY(verdicts, struct verdict, VERDICTS, BPF_F_MMAPABLE);
+ARRAY(tunnels, struct tunnel, CACHED, BPF_F_MMAPABLE);
 
 /* A record of an array map; NULL beyond its end. */
 #define RECORD(map, index)                         \
@@ -116,60 +136,25 @@ CPU_ARRAY(tunnels, struct tunnel, CACHED);
         bpf_map_lookup_elem(&(map), &key_);        \
     })
 
-/*
- * Counters of packets. To add to memory that another CPU adds to takes longer than to forward a
- * packet, so each has records of its own: `carried` and `traffic` are as many tables, one behind
- * the other. The last one is shared by CPUs that were not there when the program was loaded.
- * Nobody but the program writes them.
- */
-const volatile u32 processors = 0;  /* tables that have one CPU alone */
-const volatile u32 most_leaves = 0; /* records of each table of `carried` */
+/* Of each processor's tables. User space says so when it loads the program. */
+const volatile u32 processors = 0;  /* that have tables: those that were there then */
+const volatile u32 most_leaves = 0; /* records of `carried` */
 const volatile u32 most_pairs = 0;  /* of `traffic` */
+const volatile u32 most_hops = 0;   /* of `next_hops` */
 
-/* Which of the tables this CPU adds to. */
-INLINE u32 own_table(void)
-{
-    u32 cpu = bpf_get_smp_processor_id();
-
-    return likely(cpu < processors) ? cpu : processors;
-}
-
-INLINE void add(u64 *count, u64 what, u32 table)
-{
-    if (likely(table < processors))
-        *(volatile u64 *)count += what;
-    else
-        __sync_fetch_and_add(count, what);
-}
-
-INLINE void count_carried(u32 leaf, u64 packets, u64 bytes)
-{
-    u32 table = own_table();
-    struct volume *volume = leaf < most_leaves ? RECORD(carried, table * most_leaves + leaf) : 0;
-
-    if (!volume)
-        return;
-    add(&volume->packets, packets, table);
-    add(&volume->bytes, bytes, table);
-}
-
-INLINE void count_sent(u32 pair, u64 packets)
-{
-    u32 table = own_table();
-    struct traffic *between = pair < most_pairs ? RECORD(traffic, table * most_pairs + pair) : 0;
-
-    if (between)
-        add(&between->sent, packets, table);
-}
-
-INLINE void count_received(u32 pair, u64 packets)
-{
-    u32 table = own_table();
-    struct traffic *between = pair < most_pairs ? RECORD(traffic, table * most_pairs + pair) : 0;
-
-    if (between)
-        add(&between->received, packets, table);
-}
+/*
+ * A record of this processor alone, of a map that has `each` of them for every one; NULL beyond,
+ * and on a processor that has none. No two packets are in the program on one processor at once,
+ * so nobody else writes it.
+ */
+#define OWN(map, each, index)                                       \
+    ({                                                              \
+        u32 cpu_ = bpf_get_smp_processor_id(), index_ = (index);    \
+                                                                    \
+        likely(cpu_ < processors && index_ < (each))                \
+            ? RECORD(map, cpu_ * (each) + index_)                   \
+            : (void *)0;                                            \
+    })
 
 /* The interface of ours with this number; NULL if it is none. */
 INLINE struct port *port_of(u32 ifindex)
@@ -184,12 +169,23 @@ INLINE struct port *port_of(u32 ifindex)
     return 0;
 }
 
-/* How long what is cached holds, in ns. */
+/* How long holds what the kernel said, which does not tell of changes; in ns. */
 #define MOMENT 10000000ULL
+
+/*
+ * How long holds what the tables said, as long as they do not change. There is an end to it, since
+ * some processors may read the tables before they read the generation.
+ */
+#define WHILE 1000000000ULL
 
 INLINE bool is_recent(u64 asked, u64 now)
 {
     return asked && now - asked < MOMENT;
+}
+
+INLINE bool is_valid(u64 asked, u64 now, u32 generation, const struct config *options)
+{
+    return asked && now - asked < WHILE && generation == options->generation;
 }
 
 /* Two numbers, which user space changes with one store. */
@@ -210,7 +206,7 @@ INLINE union record read_record(const volatile u64 *word)
 /* Leaves the packet to the portable plane and counts why. */
 INLINE int except(enum exception reason)
 {
-    struct totals *count = RECORD(totals, 0);
+    struct totals *count = OWN(totals, 1, 0);
 
     if (count)
         count->exceptions[reason]++;
@@ -220,7 +216,7 @@ INLINE int except(enum exception reason)
 /* Drops the packet: it is changed so far that nobody else can forward it. */
 INLINE int fail(void)
 {
-    struct totals *count = RECORD(totals, 0);
+    struct totals *count = OWN(totals, 1, 0);
 
     if (count)
         count->failed++;

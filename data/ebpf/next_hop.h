@@ -21,7 +21,8 @@
 INLINE bool is_minded(const struct next_hop *way, u64 now)
 {
     const u64 *address = (const u64 *)way->gateway;
-    struct neighbour *kept = RECORD(neighbours, place(address[0] ^ address[1] ^ way->ifindex));
+    struct neighbour *kept = RECORD(neighbours,
+                                    place(address[0] ^ address[1] ^ way->ifindex, CACHED));
 
     if (!kept)
         return false;
@@ -80,7 +81,7 @@ static __attribute__((noinline)) bool ask(struct __sk_buff *skb, struct bpf_fib_
 INLINE struct next_hop *way_of_hop(struct __sk_buff *skb, u32 index, const struct hop *hop,
                                    u64 now, bool *fresh)
 {
-    struct next_hop *way = RECORD(next_hops, index);
+    struct next_hop *way = OWN(next_hops, most_hops, index);
 
     if (!way)
         return 0;
@@ -114,7 +115,7 @@ INLINE struct host *host_of(struct __sk_buff *skb, u32 id, const struct packet *
                             bool *fresh)
 {
     struct key address = packet->destination;
-    struct host *host = RECORD(hosts, place(address.hi ^ address.lo ^ id));
+    struct host *host = OWN(hosts, CACHED, place(address.hi ^ address.lo ^ id, CACHED));
     u64 now = bpf_ktime_get_coarse_ns();
     struct instance *instance;
     struct next_hop *way;

@@ -8,21 +8,28 @@
  */
 #include "decapsulate.h"
 
-/* Whether the packet came to one of our addresses, and in `pair` who counts it (0 = nobody). */
+/*
+ * Whether the packet came to one of our addresses, and in `pair` who counts it (0 = nobody). The
+ * generation is read before the tables, and user space writes it after them.
+ */
 INLINE bool is_ours(const struct arrival *arrival, u32 *pair)
 {
     const u64 *locators = arrival->locators;
     u64 mixed = locators[0] ^ locators[1] ^ locators[2] ^ (locators[3] << 31 | locators[3] >> 33);
-    struct tunnel *kept = RECORD(tunnels, place(mixed));
+    struct tunnel *kept = OWN(tunnels, CACHED, place(mixed, CACHED));
+    struct config *options = RECORD(config, 0);
     u64 now = bpf_ktime_get_coarse_ns();
 
-    if (!kept)
-        return false;
-    if (unlikely(!is_recent(kept->asked, now) || kept->locators[1] != locators[1]
+    *pair = 0;
+    if (unlikely(!kept || !options))
+        return bpf_map_lookup_elem(&locals, locators);
+    if (unlikely(!is_valid(kept->asked, now, kept->generation, options) || kept->locators[1] != locators[1]
                  || kept->locators[3] != locators[3] || kept->locators[0] != locators[0]
                  || kept->locators[2] != locators[2])) {
-        u32 *known = bpf_map_lookup_elem(&pairs, locators);
+        u32 *known;
 
+        kept->generation = *(volatile u32 *)&options->generation;
+        known = bpf_map_lookup_elem(&pairs, locators);
         kept->asked = now;
         for (int i = 0; i < 4; i++)
             kept->locators[i] = locators[i];

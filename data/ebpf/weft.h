@@ -35,6 +35,7 @@ struct config {
     u16 flags;
     u16 sole; /* the only data port with a tunnel device; 0 = there are others, or none */
     u16 pad;
+    u32 generation; /* another one after each change of the tables: what was cached is void */
 };
 
 enum port_flag {
@@ -144,8 +145,7 @@ struct hop {
     u8 family;     /* 4 or 6, of both locators */
     u8 header0;    /* first octet of the data header */
     u8 encapsulation;
-    u8 pad;
-    u32 pad2;
+    u8 pad[13]; /* to a cache line */
 };
 
 /* What went between two locators: `traffic`. */
@@ -190,12 +190,13 @@ struct totals {
     u64 failed; /* dropped, because a step failed that cannot be taken back */
     u64 exceptions[EXCEPTIONS];
     u64 beside; /* datagrams for which one tunnel device is too few (decapsulate.h) */
+    u64 pad[6]; /* to cache lines of its own */
 };
 
 #define ASSERT_LAYOUT(what, octets) _Static_assert((what) == (octets), "layout.rs says otherwise")
 #define OFFSET(type, field) __builtin_offsetof(struct type, field)
 
-ASSERT_LAYOUT(sizeof(struct config), 8);
+ASSERT_LAYOUT(sizeof(struct config), 12);
 ASSERT_LAYOUT(OFFSET(config, flags), 2);
 ASSERT_LAYOUT(OFFSET(config, sole), 4);
 ASSERT_LAYOUT(sizeof(struct port), 16);
@@ -209,14 +210,14 @@ ASSERT_LAYOUT(sizeof(struct leaf), 8);
 ASSERT_LAYOUT(sizeof(struct volume), 16);
 ASSERT_LAYOUT(sizeof(struct choice), 8);
 ASSERT_LAYOUT(sizeof(struct slots), 512);
-ASSERT_LAYOUT(sizeof(struct hop), 56);
+ASSERT_LAYOUT(sizeof(struct hop), 64);
 ASSERT_LAYOUT(OFFSET(hop, interface), 32);
 ASSERT_LAYOUT(OFFSET(hop, version), 40);
 ASSERT_LAYOUT(OFFSET(hop, mtu), 44);
 ASSERT_LAYOUT(OFFSET(hop, family), 48);
 ASSERT_LAYOUT(sizeof(struct traffic), 16);
 ASSERT_LAYOUT(sizeof(struct pair_key), 32);
-ASSERT_LAYOUT(sizeof(struct totals), 208);
+ASSERT_LAYOUT(sizeof(struct totals), 256);
 ASSERT_LAYOUT(OFFSET(totals, failed), 64);
 ASSERT_LAYOUT(OFFSET(totals, exceptions), 72);
 ASSERT_LAYOUT(OFFSET(totals, beside), 200);

@@ -19,6 +19,8 @@ pub(super) struct Config {
     /// The only data port with a tunnel device, 0 = there are others, or none.
     pub(super) sole: u16,
     pub(super) pad: u16,
+    /// Another one after each change of the tables: what was cached is void.
+    pub(super) generation: u32,
 }
 
 impl Config {
@@ -193,8 +195,8 @@ pub(super) struct Hop {
     /// First octet of the data header.
     pub(super) header0: u8,
     pub(super) encapsulation: u8,
-    pub(super) pad: u8,
-    pub(super) pad2: u32,
+    /// To a cache line.
+    pub(super) pad: [u8; 13],
 }
 
 impl Hop {
@@ -254,10 +256,12 @@ pub(super) struct Totals {
     pub(super) exceptions: [u64; EXCEPTIONS.len()],
     /// Datagrams for which one tunnel device is too few.
     pub(super) beside: u64,
+    /// To cache lines of its own.
+    pub(super) pad: [u64; 6],
 }
 
 const _: () = {
-    assert!(size_of::<Config>() == 8);
+    assert!(size_of::<Config>() == 12);
     assert!(offset_of!(Config, flags) == 2);
     assert!(offset_of!(Config, sole) == 4);
     assert!(size_of::<Port>() == 16);
@@ -271,14 +275,14 @@ const _: () = {
     assert!(size_of::<Volume>() == 16);
     assert!(size_of::<Choice>() == 8);
     assert!(size_of::<Slots>() == 512);
-    assert!(size_of::<Hop>() == 56);
+    assert!(size_of::<Hop>() == 64);
     assert!(offset_of!(Hop, interface) == 32);
     assert!(offset_of!(Hop, version) == 40);
     assert!(offset_of!(Hop, mtu) == 44);
     assert!(offset_of!(Hop, family) == 48);
     assert!(size_of::<Traffic>() == 16);
     assert!(size_of::<PairKey>() == 32);
-    assert!(size_of::<Totals>() == 208);
+    assert!(size_of::<Totals>() == 256);
     assert!(offset_of!(Totals, failed) == 64);
     assert!(offset_of!(Totals, exceptions) == 72);
     assert!(offset_of!(Totals, beside) == 200);

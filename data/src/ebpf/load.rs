@@ -3,7 +3,7 @@
 use std::io;
 use std::sync::atomic::AtomicU64;
 
-use aya::maps::{Array, HashMap, Map, MapData, MapError, PerCpuArray};
+use aya::maps::{Array, HashMap, Map, MapData, MapError};
 use aya::programs::{ProgramError, SchedClassifier};
 use aya::util::online_cpus;
 use aya::{EbpfLoader, Pod};
@@ -30,7 +30,7 @@ pub(super) struct Loaded {
     instances: Array<MapData, Instance>,
     instance_of: HashMap<MapData, u32, u32>,
     locals: HashMap<MapData, [u8; 16], u32>,
-    totals: PerCpuArray<MapData, Totals>,
+    totals: Array<MapData, Totals>,
 }
 
 /// The maps that hold the tables.
@@ -44,8 +44,8 @@ pub(super) struct Storage {
     carried: Mapped<Volume>,
     traffic: Mapped<Traffic>,
     pairs: HashMap<MapData, PairKey, u32>,
-    /// How many tables of counters there are.
-    counting: u32,
+    /// How many have counters of their own.
+    processors: u32,
 }
 
 impl Loaded {
@@ -53,10 +53,11 @@ impl Loaded {
     pub(super) fn new(sizes: &Capacities) -> Result<(Self, Storage), Refusal> {
         let mut loader = EbpfLoader::new();
         let processors = processors();
-        let counting = processors + 1;
+        let each = |records: u32| records.saturating_mul(processors);
         loader.override_global("processors", &processors, true);
         loader.override_global("most_leaves", &sizes.leaves, true);
         loader.override_global("most_pairs", &sizes.pairs, true);
+        loader.override_global("most_hops", &sizes.hops, true);
         for (map, records) in [
             ("nodes", sizes.nodes),
             ("leaves", sizes.leaves),
@@ -64,9 +65,13 @@ impl Loaded {
             ("ways", sizes.ways),
             ("slots", sizes.slots),
             ("hops", sizes.hops),
-            ("next_hops", sizes.hops),
-            ("carried", sizes.leaves.saturating_mul(counting)),
-            ("traffic", sizes.pairs.saturating_mul(counting)),
+            ("next_hops", each(sizes.hops)),
+            ("carried", each(sizes.leaves)),
+            ("traffic", each(sizes.pairs)),
+            ("hosts", each(CACHED)),
+            ("verdicts", each(VERDICTS)),
+            ("tunnels", each(CACHED)),
+            ("totals", processors),
             ("pairs", sizes.pairs),
             ("locals", MOST_LOCALS),
         ] {
@@ -74,7 +79,7 @@ impl Loaded {
         }
         let mut object = loader.load(OBJECT).map_err(Refusal::of)?;
         program(&mut object).and_then(SchedClassifier::load).map_err(Refusal::of_program)?;
-        let storage = Storage::of(&mut object, counting).map_err(Refusal::of_map)?;
+        let storage = Storage::of(&mut object, processors).map_err(Refusal::of_map)?;
         let loaded = Self::of(object).map_err(Refusal::of_map)?;
         Ok((loaded, storage))
     }
@@ -141,17 +146,19 @@ impl Loaded {
 
     /// Adds what all CPUs counted.
     pub(super) fn add_to(&self, sum: &mut Counters) {
-        match self.totals.get(&0, 0) {
-            Ok(totals) => totals.iter().for_each(|totals| sum.add(totals)),
-            Err(error) => tracing::debug!(%error, "cannot read the counters"),
+        for processor in 0..self.totals.len() {
+            match self.totals.get(&processor, 0) {
+                Ok(totals) => sum.add(&totals),
+                Err(error) => tracing::debug!(%error, "cannot read the counters"),
+            }
         }
     }
 }
 
 impl Storage {
-    fn of(object: &mut aya::Ebpf, counting: u32) -> Result<Self, MapError> {
+    fn of(object: &mut aya::Ebpf, processors: u32) -> Result<Self, MapError> {
         Ok(Self {
-            counting,
+            processors,
             nodes: mapped(object, "nodes")?,
             leaves: mapped(object, "leaves")?,
             groups: mapped(object, "groups")?,
@@ -174,13 +181,13 @@ impl Records for Storage {
             Table::Ways => self.ways.len(),
             Table::Slots => self.slots.len(),
             Table::Hops => self.hops.len(),
-            Table::Carried => self.carried.len() / self.counting,
-            Table::Traffic => self.traffic.len() / self.counting,
+            Table::Carried => self.carried.len() / self.processors,
+            Table::Traffic => self.traffic.len() / self.processors,
         }
     }
 
-    fn counting(&self) -> u32 {
-        self.counting
+    fn processors(&self) -> u32 {
+        self.processors
     }
 
     fn words(&self, table: Table, index: u32) -> &[AtomicU64] {
@@ -210,7 +217,8 @@ impl Records for Storage {
     }
 }
 
-/// Processors numbered from 0 on that have counters of their own: those that are there.
+/// Processors, numbered from 0 on, that have tables of their own: those that are there. One that
+/// comes later leaves packets to the portable plane until a program is loaded again.
 fn processors() -> u32 {
     let online = online_cpus().ok().and_then(|online| online.into_iter().max());
     online.unwrap_or(0).saturating_add(1)
@@ -251,6 +259,10 @@ fn too_many_ports() -> MapError {
         "too many interfaces have numbers that are near to each other",
     ))
 }
+
+/// Records of the program's caches for each processor, as in `maps.h`.
+const CACHED: u32 = 4096;
+const VERDICTS: u32 = 16384;
 
 /// How many addresses of ours there may be.
 const MOST_LOCALS: u32 = 4096;

@@ -146,7 +146,7 @@ impl Ebpf {
         };
         let (mut loaded, storage) = Loaded::new(&FIRST)?;
         let hook = find_hook(&mut loaded)?;
-        let config = config(options, 0);
+        let config = config(options);
         loaded.set_config(config).map_err(Refusal::of_map)?;
         Ok(Self {
             ports: Ports::new(hook, pins),
@@ -164,7 +164,8 @@ impl Ebpf {
 
     /// Changes how packets are rewritten.
     pub fn set_options(&mut self, options: &tun::Options) {
-        self.configure(config(options, self.config.sole));
+        let Config { sole, generation, .. } = self.config;
+        self.configure(Config { sole, generation, ..config(options) });
     }
 
     /// Says which data port is the only one with a tunnel device, if one is
@@ -179,6 +180,7 @@ impl Ebpf {
     pub fn set_instances(&mut self, instances: &[Instance]) {
         warn("an instance", self.instances.set(instances, &mut self.loaded));
         self.write_instances();
+        self.forget_cached();
         report(self.ports.write(&mut self.loaded, &self.instances));
     }
 
@@ -205,6 +207,7 @@ impl Ebpf {
         for new in self.locals.difference(&before) {
             warn("a locator of ours", self.loaded.set_local(*new, true));
         }
+        self.forget_cached();
     }
 
     /// Brings the tables up to date. Tables that are too small are replaced, together with the
@@ -213,10 +216,14 @@ impl Ebpf {
     /// a later call succeeds.
     pub fn apply(&mut self, now: Instant, updates: Vec<Update>) {
         let mut full = self.incomplete.is_some_and(|since| now.duration_since(since) >= RETRY);
+        let changed = !updates.is_empty();
         for update in updates {
             full |= self.tables.apply(now, update).is_err() && self.incomplete.is_none();
         }
         self.write_instances();
+        if changed {
+            self.forget_cached();
+        }
         self.forget_replaced(now);
         if full {
             self.grow(now);
@@ -264,6 +271,12 @@ impl Ebpf {
         if keep && !self.ports.leave() {
             tracing::warn!("the program does not outlive the router: its links are not pinned");
         }
+    }
+
+    /// Ends what the program keeps of the tables, which have changed.
+    fn forget_cached(&mut self) {
+        let generation = self.config.generation.wrapping_add(1);
+        self.configure(Config { generation, ..self.config });
     }
 
     fn configure(&mut self, config: Config) {
@@ -330,7 +343,7 @@ fn find_hook(loaded: &mut Loaded) -> Result<Hook, Refusal> {
     Hook::find(loaded.program().map_err(Refusal::of_program)?)
 }
 
-fn config(options: &tun::Options, sole: u16) -> Config {
+fn config(options: &tun::Options) -> Config {
     let flag = |on: bool, flag| if on { flag } else { 0 };
     Config {
         ttl: match options.ttl {
@@ -348,8 +361,7 @@ fn config(options: &tun::Options, sole: u16) -> Config {
             | flag(options.decapsulate_any, Config::DECAP_ANY)
             | flag(options.steered, Config::STEER)
             | flag(options.vxlan, Config::VXLAN),
-        sole,
-        pad: 0,
+        ..Config::default()
     }
 }
 

@@ -55,9 +55,8 @@ pub(super) trait Records {
     /// How many records a table has. Of counters, how many each processor has.
     fn records(&self, table: Table) -> u32;
 
-    /// How many tables of counters there are, one behind the other: for each processor one, and
-    /// one for those that came later.
-    fn counting(&self) -> u32;
+    /// How many tables of counters there are, one behind the other: for each processor one.
+    fn processors(&self) -> u32;
 
     /// The words of a record, none when there is no such record.
     fn words(&self, table: Table, index: u32) -> &[AtomicU64];
@@ -137,8 +136,8 @@ fn sums(records: &impl Records, table: Table, index: u32) -> [u64; 2] {
     if index >= each {
         return sums;
     }
-    for part in 0..records.counting() {
-        for (sum, word) in sums.iter_mut().zip(records.words(table, part * each + index)) {
+    for processor in 0..records.processors() {
+        for (sum, word) in sums.iter_mut().zip(records.words(table, processor * each + index)) {
             *sum = sum.wrapping_add(word.load(Relaxed));
         }
     }
@@ -178,8 +177,8 @@ impl Memory {
             (Table::Ways, sizes.ways),
             (Table::Slots, sizes.slots),
             (Table::Hops, sizes.hops),
-            (Table::Carried, COUNTING * sizes.leaves),
-            (Table::Traffic, COUNTING * sizes.pairs),
+            (Table::Carried, PROCESSORS * sizes.leaves),
+            (Table::Traffic, PROCESSORS * sizes.pairs),
         ]
         .map(|(table, records)| {
             let words = records as usize * table.width();
@@ -199,11 +198,15 @@ impl Records for Memory {
     fn records(&self, table: Table) -> u32 {
         let records = self.tables[table as usize].len() / table.width();
         let records = u32::try_from(records).unwrap_or(u32::MAX);
-        if matches!(table, Table::Carried | Table::Traffic) { records / COUNTING } else { records }
+        if matches!(table, Table::Carried | Table::Traffic) {
+            records / PROCESSORS
+        } else {
+            records
+        }
     }
 
-    fn counting(&self) -> u32 {
-        COUNTING
+    fn processors(&self) -> u32 {
+        PROCESSORS
     }
 
     fn words(&self, table: Table, index: u32) -> &[AtomicU64] {
@@ -224,8 +227,8 @@ impl Records for Memory {
     }
 }
 
-/// Of tables in plain memory: as if there were one processor.
-const COUNTING: u32 = 2;
+/// Of tables in plain memory.
+const PROCESSORS: u32 = 2;
 
 #[cfg(test)]
 mod tests {
@@ -235,13 +238,13 @@ mod tests {
     #[test]
     fn what_all_processors_counted_is_read_once() {
         let records = Memory::new(&LEAST);
-        let count = |part: u32, what| {
-            let word = &records.words(Table::Traffic, part * LEAST.pairs + 1)[0];
+        let count = |processor: u32, what| {
+            let word = &records.words(Table::Traffic, processor * LEAST.pairs + 1)[0];
             word.fetch_add(what, Relaxed);
         };
         let mut reading = Reading::new(&records, Table::Traffic, 1);
         assert_eq!(reading.take(&records), None);
-        (0..COUNTING).for_each(|part| count(part, 5));
+        (0..PROCESSORS).for_each(|part| count(part, 5));
         assert_eq!(reading.take(&records), Some([10, 0]));
         assert_eq!(reading.take(&records), None);
         let mut next = Reading::new(&records, Table::Traffic, 1);

@@ -186,10 +186,10 @@ impl<R: Records> Tables<R> {
 
     /// How large a record of a table is, with its counters.
     fn octets(&self, table: Table) -> usize {
-        let counting = self.records.counting() as usize;
+        let processors = self.records.processors() as usize;
         8 * match table {
-            Table::Leaves => table.width() + counting * Table::Carried.width(),
-            Table::Traffic => counting * table.width(),
+            Table::Leaves => table.width() + processors * Table::Carried.width(),
+            Table::Traffic => processors * table.width(),
             _ => table.width(),
         }
     }

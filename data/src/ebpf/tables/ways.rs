@@ -151,6 +151,7 @@ fn octets(hop: &Hop, pair: u32) -> Octets {
         join([hop.interface, pair]),
         join([0, sizes]),
         join([kinds, 0]),
+        0,
     ]
 }
 
