@@ -38,11 +38,16 @@ INLINE bool read_arrival(struct arrival *arrival, void *start, void *end, bool v
     u32 length;
 
     arrival->v6 = v6;
+    udp = start + (v6 ? sizeof(struct ipv6) : sizeof(struct ipv4));
+    if ((void *)(udp + 1) > end)
+        return false;
+    arrival->port = swap16(udp->destination);
+    if (likely(!is_data_port(arrival->port, true)))
+        return false;
     if (v6) {
         struct ipv6 *ip = start;
 
-        udp = (void *)(ip + 1);
-        if ((void *)(udp + 1) > end || ip->next != UDP)
+        if (ip->next != UDP)
             return false;
         map_address(arrival->locators, ip->destination, true);
         map_address(arrival->locators + 2, ip->source, true);
@@ -55,8 +60,7 @@ INLINE bool read_arrival(struct arrival *arrival, void *start, void *end, bool v
     } else {
         struct ipv4 *ip = start;
 
-        udp = (void *)(ip + 1);
-        if ((void *)(udp + 1) > end || ip->protocol != UDP || ip->version_ihl != 0x45
+        if (ip->protocol != UDP || ip->version_ihl != 0x45
             || ip->fragment & swap16(IPV4_OFFSET))
             return false;
         map_address(arrival->locators, &ip->destination, false);
@@ -68,11 +72,10 @@ INLINE bool read_arrival(struct arrival *arrival, void *start, void *end, bool v
         arrival->class = ip->class;
         arrival->consistent = is_intact(ip);
     }
-    arrival->port = swap16(udp->destination);
     arrival->payload = swap16(udp->length) - sizeof(*udp);
     arrival->consistent &= swap16(udp->length) == length;
     arrival->frame = arrival->port == VXLAN_PORT ? sizeof(struct ethernet) : 0;
-    return arrival->port == VXLAN_PORT ? serves_vxlan() : is_data_port(arrival->port, false);
+    return arrival->port != VXLAN_PORT || serves_vxlan();
 }
 
 /*
@@ -210,7 +213,7 @@ INLINE void *inner_of(struct __sk_buff *skb, const struct arrival *arrival, bool
 }
 
 /* A packet to a data port of one of our addresses; `pair` counts what these locators exchange. */
-INLINE int decapsulate(struct __sk_buff *skb, const struct arrival *arrival, u32 pair)
+INLINE int decapsulate(struct __sk_buff *skb, const struct arrival *arrival, u32 pair, u64 now)
 {
     struct config *options = RECORD(config, 0);
     struct data_header *header;
@@ -276,7 +279,7 @@ INLINE int decapsulate(struct __sk_buff *skb, const struct arrival *arrival, u32
         return except(EXCEPTION_ECN);
     if (unlikely(!is_unicast(&packet)))
         return except(EXCEPTION_DESTINATION);
-    host = host_of(skb, named, &packet, &fresh);
+    host = host_of(skb, named, &packet, now, &fresh);
     if (unlikely(!host))
         return except(EXCEPTION_INSTANCE);
     if (unlikely(!(host->local || options->flags & CONFIG_DECAP_ANY)))

@@ -208,8 +208,8 @@ INLINE int encapsulate(struct __sk_buff *skb, const struct port *port, bool v6)
     struct next_hop *way;
     struct packet packet;
     struct entry entry;
+    struct verdict *verdict;
     struct target target;
-    struct leaf *leaf;
     struct hop *hop;
     u32 index, wire;
     void *transport;
@@ -221,13 +221,10 @@ INLINE int encapsulate(struct __sk_buff *skb, const struct port *port, bool v6)
     if (!read_packet(&packet, start, end, v6))
         return TCX_NEXT;
     now = bpf_ktime_get_coarse_ns();
-    entry.leaf = leaf_for(instance, options, &packet, now);
-    if (!entry.leaf)
+    verdict = verdict_on(instance, options, &packet, now);
+    if (!verdict)
         return TCX_NEXT;
-    leaf = RECORD(leaves, entry.leaf);
-    if (!leaf)
-        return except(EXCEPTION_MISS);
-    target = read_record((u64 *)&leaf->target).target;
+    target = verdict->target;
     if (target.kind == LEAF_LOCAL)
         return TCX_NEXT;
     if (target.kind != LEAF_ENCAP)
@@ -259,6 +256,7 @@ INLINE int encapsulate(struct __sk_buff *skb, const struct port *port, bool v6)
         return except(EXCEPTION_TOO_BIG);
 
     entry.packet = &packet;
+    entry.leaf = verdict->leaf;
     entry.instance = instance->id;
     entry.segments = segments(skb, &packet);
     entry.payload = packet.length + frame_header(hop);

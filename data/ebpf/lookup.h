@@ -146,16 +146,16 @@ INLINE u32 judge(const struct instance *instance, const struct packet *packet)
 }
 
 /*
- * The leaf of a packet that a host sent, 0 if it is nothing for a tunnel. Answers are kept until
- * the tables change. The generation is read before the tables, and user space writes it after
- * them.
+ * What the tables say of a packet that a host sent, kept until they change; NULL if it is nothing
+ * for a tunnel. The generation is read before the tables, and user space writes it after them.
  */
-INLINE u32 leaf_for(const struct instance *instance, const struct config *options,
-                    const struct packet *packet, u64 now)
+INLINE struct verdict *verdict_on(const struct instance *instance, const struct config *options,
+                                  const struct packet *packet, u64 now)
 {
     struct key from = packet->source, to = packet->destination;
     u64 mixed = from.hi ^ from.lo ^ (to.hi << 31 | to.hi >> 33) ^ to.lo ^ instance->id;
     struct verdict *kept = OWN(verdicts, VERDICTS, place(mixed, VERDICTS));
+    struct leaf *leaf;
 
     if (!kept)
         return 0;
@@ -168,8 +168,10 @@ INLINE u32 leaf_for(const struct instance *instance, const struct config *option
         kept->instance = instance->id;
         kept->generation = *(volatile const u32 *)&options->generation;
         kept->leaf = judge(instance, packet);
+        leaf = kept->leaf ? RECORD(leaves, kept->leaf) : 0;
+        kept->target = read_record((u64 *)leaf).target;
     }
-    return kept->leaf;
+    return kept->leaf ? kept : 0;
 }
 
 /* Spreads every input bit over all output bits (the finalizer of SplitMix64). */
@@ -195,8 +197,8 @@ INLINE u32 flow_hash(const struct packet *packet, u32 ports)
     return hash >> 32;
 }
 
-/* Whom a choice falls on; 0 = there is nobody. */
-INLINE u32 choose(const u64 *word, u32 slot)
+/* Whom a choice falls on, by 16 bits of what a flow's hash gives; 0 = there is nobody. */
+INLINE u32 choose(const u64 *word, u32 hash, u32 bits)
 {
     struct choice choice = read_record(word).choice;
     struct slots *table;
@@ -204,16 +206,15 @@ INLINE u32 choose(const u64 *word, u32 slot)
     if (!choice.first || !choice.slots)
         return choice.first;
     table = RECORD(slots, choice.slots);
-    return table ? choice.first + table->member[slot % SLOTS] : 0;
+    return table ? choice.first + table->member[(mix(hash) >> bits & 0xffff) % SLOTS] : 0;
 }
 
 /* The hop of a flow: as Group::pick of weft_fib. 0 = the group has none. */
 INLINE u32 pick(u32 group, u32 hash)
 {
-    u64 spread = mix(hash);
-    u32 way = choose(RECORD(groups, group), spread >> 48);
+    u32 way = choose(RECORD(groups, group), hash, 48);
 
-    return way ? choose(RECORD(ways, way), spread >> 32 & 0xffff) : 0;
+    return way ? choose(RECORD(ways, way), hash, 32) : 0;
 }
 
 #endif

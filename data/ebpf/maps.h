@@ -80,8 +80,9 @@ struct verdict {
     struct key destination;
     u32 instance;
     u32 leaf; /* 0 = not for a tunnel */
+    struct target target;
     u32 generation;
-    u32 pad[3];
+    u32 pad;
 };
 
 /* What is known of the locators a packet came from and to. */
@@ -173,10 +174,11 @@ INLINE struct port *port_of(u32 ifindex)
 #define MOMENT 10000000ULL
 
 /*
- * How long holds what the tables said, as long as they do not change. There is an end to it, since
- * some processors may read the tables before they read the generation.
+ * How long holds what the tables said, as long as they do not change; in ns. There is an end to it,
+ * since some processors may read the tables before they read the generation; and it comes before
+ * user space uses again what is not in the tables any more.
  */
-#define WHILE 1000000000ULL
+#define WHILE 500000000ULL
 
 INLINE bool is_recent(u64 asked, u64 now)
 {

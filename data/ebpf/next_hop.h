@@ -111,12 +111,11 @@ INLINE struct next_hop *way_of_hop(struct __sk_buff *skb, u32 index, const struc
  * The host a decapsulated packet is for, and the way to it: as if it came in by the TUN device of
  * the instance of this number. NULL if there is no such instance.
  */
-INLINE struct host *host_of(struct __sk_buff *skb, u32 id, const struct packet *packet,
+INLINE struct host *host_of(struct __sk_buff *skb, u32 id, const struct packet *packet, u64 now,
                             bool *fresh)
 {
     struct key address = packet->destination;
     struct host *host = OWN(hosts, CACHED, place(address.hi ^ address.lo ^ id, CACHED));
-    u64 now = bpf_ktime_get_coarse_ns();
     struct instance *instance;
     struct next_hop *way;
     u32 *index;

@@ -12,13 +12,12 @@
  * Whether the packet came to one of our addresses, and in `pair` who counts it (0 = nobody). The
  * generation is read before the tables, and user space writes it after them.
  */
-INLINE bool is_ours(const struct arrival *arrival, u32 *pair)
+INLINE bool is_ours(const struct arrival *arrival, u64 now, u32 *pair)
 {
     const u64 *locators = arrival->locators;
     u64 mixed = locators[0] ^ locators[1] ^ locators[2] ^ (locators[3] << 31 | locators[3] >> 33);
     struct tunnel *kept = OWN(tunnels, CACHED, place(mixed, CACHED));
     struct config *options = RECORD(config, 0);
-    u64 now = bpf_ktime_get_coarse_ns();
 
     *pair = 0;
     if (unlikely(!kept || !options))
@@ -96,8 +95,10 @@ int weft(struct __sk_buff *skb)
         return TCX_NEXT;
     if (port->flags & PORT_DECAP) {
         if (read_arrival(&arrival, ethernet + 1, end, v6)) {
-            if (is_ours(&arrival, &pair)) {
-                int verdict = decapsulate(skb, &arrival, pair);
+            u64 now = bpf_ktime_get_coarse_ns();
+
+            if (is_ours(&arrival, now, &pair)) {
+                int verdict = decapsulate(skb, &arrival, pair, now);
 
                 return verdict == TCX_NEXT ? to_socket(skb, v6) : verdict;
             }
