@@ -31,6 +31,8 @@ pub(super) struct Loaded {
     instance_of: HashMap<MapData, u32, u32>,
     locals: HashMap<MapData, [u8; 16], u32>,
     totals: Array<MapData, Totals>,
+    /// How many have tables of their own.
+    processors: u32,
 }
 
 /// The maps that hold the tables.
@@ -80,12 +82,13 @@ impl Loaded {
         let mut object = loader.load(OBJECT).map_err(Refusal::of)?;
         program(&mut object).and_then(SchedClassifier::load).map_err(Refusal::of_program)?;
         let storage = Storage::of(&mut object, processors).map_err(Refusal::of_map)?;
-        let loaded = Self::of(object).map_err(Refusal::of_map)?;
+        let loaded = Self::of(object, processors).map_err(Refusal::of_map)?;
         Ok((loaded, storage))
     }
 
-    fn of(mut object: aya::Ebpf) -> Result<Self, MapError> {
+    fn of(mut object: aya::Ebpf, processors: u32) -> Result<Self, MapError> {
         Ok(Self {
+            processors,
             config: take(&mut object, "config")?.try_into()?,
             ports: take(&mut object, "ports")?.try_into()?,
             instances: take(&mut object, "instances")?.try_into()?,
@@ -94,6 +97,11 @@ impl Loaded {
             totals: take(&mut object, "totals")?.try_into()?,
             object,
         })
+    }
+
+    /// Whether there are processors that came after the program and have no tables in it.
+    pub(super) fn lacks_processors(&self) -> bool {
+        processors() > self.processors
     }
 
     /// The program, to attach it.
@@ -218,7 +226,7 @@ impl Records for Storage {
 }
 
 /// Processors, numbered from 0 on, that have tables of their own: those that are there. One that
-/// comes later leaves packets to the portable plane until a program is loaded again.
+/// comes later leaves packets to the portable plane until the program is loaded again.
 fn processors() -> u32 {
     let online = online_cpus().ok().and_then(|online| online.into_iter().max());
     online.unwrap_or(0).saturating_add(1)

@@ -231,11 +231,15 @@ impl Ebpf {
     }
 
     /// Adds what went between locators to the counters of the forwarding table. Cheap, and to be
-    /// called regularly: tables and programs that were replaced go then, too.
+    /// called regularly: tables and programs that were replaced go then, too, and processors that
+    /// were added begin to forward.
     pub fn sync_traffic(&mut self, now: Instant) {
         self.tables.sync_traffic();
         self.tables.wake(now);
         self.forget_replaced(now);
+        if self.incomplete.is_none() && self.loaded.lacks_processors() {
+            self.grow(now);
+        }
     }
 
     /// Adds what each entry carried to the counters of the forwarding table. Looks at every
