@@ -51,26 +51,38 @@ INLINE bool is_to_us(const struct bpf_sk_lookup *lookup, bool v6)
     return bpf_map_lookup_elem(&addresses, &local);
 }
 
+/* Whether the IP packet at `at` is for us. What only passes through is not touched. */
+INLINE bool is_for_us(struct __sk_buff *skb, u32 at, bool v6)
+{
+    struct address local = { { 0, 0, swap32(0xffff), 0 } };
+
+    if (v6 ? bpf_skb_load_bytes(skb, at + OFFSET(ipv6, destination), &local, sizeof(local))
+           : bpf_skb_load_bytes(skb, at + OFFSET(ipv4, destination), &local.words[3], 4))
+        return false;
+    return bpf_map_lookup_elem(&addresses, &local);
+}
+
+INLINE int steer_packet(struct __sk_buff *skb, u32 at)
+{
+    bool v6 = skb->protocol == swap16(ETH_P_IPV6);
+
+    if ((v6 || skb->protocol == swap16(ETH_P_IP)) && is_for_us(skb, at, v6))
+        steer(skb, at, v6, serves_vxlan);
+    return TCX_NEXT;
+}
+
 /* At the ingress of interfaces whose packets have an Ethernet header. */
 SECTION("classifier")
 int steer_frames(struct __sk_buff *skb)
 {
-    bool v6 = skb->protocol == swap16(ETH_P_IPV6);
-
-    if (v6 || skb->protocol == swap16(ETH_P_IP))
-        steer(skb, sizeof(struct ethernet), v6, serves_vxlan);
-    return TCX_NEXT;
+    return steer_packet(skb, sizeof(struct ethernet));
 }
 
 /* At the ingress of interfaces whose packets have none. */
 SECTION("classifier")
 int steer_packets(struct __sk_buff *skb)
 {
-    bool v6 = skb->protocol == swap16(ETH_P_IPV6);
-
-    if (v6 || skb->protocol == swap16(ETH_P_IP))
-        steer(skb, 0, v6, serves_vxlan);
-    return TCX_NEXT;
+    return steer_packet(skb, 0);
 }
 
 /* Chooses the socket of a packet: of one for this host, and of one that may be joined to others. */

@@ -70,9 +70,9 @@ INLINE u32 find_udp4(struct __sk_buff *skb, u32 at)
 }
 
 /*
- * Marks the datagram in the IP packet at `at`, if it is one to a data port, among which is that
- * of VXLAN only if `vxlan`. The checksum goes with
- * the port, so that the sum over both stays. Pointers into the packet are void afterwards.
+ * Marks the datagram in the IP packet at `at`, which is for us, if it is one to a data port, among
+ * which is that of VXLAN only if `vxlan`. The checksum goes with the port, so that the sum over
+ * both stays. Pointers into the packet are void afterwards.
  */
 INLINE void steer(struct __sk_buff *skb, u32 at, bool v6, bool vxlan)
 {

@@ -246,14 +246,18 @@ fn streams_that_only_pass_through_are_not_joined() {
     }
 }
 
-/// Sends an octet to port 4341 of site B's host, past the overlay.
-fn pass_through(lab: &Lab) {
-    lab.ip("xa", "route replace 10.2.0.0/24 via 192.0.2.2");
+/// Sends an octet to port 4341 of site B's host, past the overlay; gives the source port
+/// it was sent from and the one it arrived with.
+fn pass_through(lab: &Lab) -> [u16; 2] {
+    lab.ip("xa", "route add 10.2.0.2/32 via 192.0.2.2");
     let sender = lab.within("xa", || UdpSocket::bind("192.0.2.1:0").unwrap());
     let receiver = lab.within("hb", || UdpSocket::bind((HOST_B[0], PORT)).unwrap());
     receiver.set_read_timeout(Some(Duration::from_secs(5))).unwrap();
     sender.send_to(&[1], (HOST_B[0], PORT)).unwrap();
-    assert_eq!(receiver.recv(&mut [0; 2]).unwrap(), 1);
+    let (length, from) = receiver.recv_from(&mut [0; 2]).unwrap();
+    assert_eq!(length, 1);
+    lab.ip("xa", "route del 10.2.0.2/32");
+    [sender.local_addr().unwrap().port(), from.port()]
 }
 
 #[test]
@@ -272,7 +276,7 @@ fn the_program_says_when_one_device_is_too_few() {
         let _a = Shared::start(&lab, A, theirs, false, Options::default());
         lab.ping(HOST_B[0]);
         if passing {
-            pass_through(&lab);
+            let _ = pass_through(&lab);
         }
         assert_eq!(b.plane.fast().beside > 0, asked, "{theirs}, others' tunnels: {passing}");
 
@@ -303,6 +307,8 @@ fn interfaces_without_the_program_lead_to_the_sockets() {
         let uplink = lab.within("xb", || index("u0"));
         let others = [OtherInterface { interface: uplink, ethernet: true }];
         lab.within("xb", || b.ports.watch(&others));
+        let [sent, arrived] = pass_through(&lab);
+        assert_eq!(arrived, sent, "what only passes through is not touched");
         for address in HOST_B {
             lab.ping(address);
             assert!(lab.transfer(address, 4 << 20));
