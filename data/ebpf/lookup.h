@@ -95,7 +95,8 @@ INLINE u32 leaf_of(const struct instance *instance, struct key address, bool v6)
 
     if (!root)
         return 0;
-    return v6 ? longest_match(root, address.hi, address.lo) : longest_match4(root, address.hi >> 32);
+    return v6 ? longest_match(root, address.hi, address.lo)
+              : longest_match4(root, address.hi >> 32);
 }
 
 INLINE bool is_local(const struct instance *instance, struct key address, bool v6)

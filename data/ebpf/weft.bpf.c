@@ -22,9 +22,9 @@ INLINE bool is_ours(const struct arrival *arrival, u64 now, u32 *pair)
     *pair = 0;
     if (unlikely(!kept || !options))
         return bpf_map_lookup_elem(&locals, locators);
-    if (unlikely(!is_valid(kept->asked, now, kept->generation, options) || kept->locators[1] != locators[1]
-                 || kept->locators[3] != locators[3] || kept->locators[0] != locators[0]
-                 || kept->locators[2] != locators[2])) {
+    if (unlikely(!is_valid(kept->asked, now, kept->generation, options)
+                 || kept->locators[1] != locators[1] || kept->locators[3] != locators[3]
+                 || kept->locators[0] != locators[0] || kept->locators[2] != locators[2])) {
         u32 *known;
 
         kept->generation = *(volatile u32 *)&options->generation;

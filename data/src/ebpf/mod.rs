@@ -116,6 +116,8 @@ pub struct Ebpf {
     replaced: Option<(Instant, Loaded)>,
     /// Since when the program may not run, because its tables lack something.
     incomplete: Option<Instant>,
+    /// When tables for new processors were tried.
+    processors_tried: Option<Instant>,
     loads: u32,
 }
 
@@ -158,6 +160,7 @@ impl Ebpf {
             before: Counters::default(),
             replaced: None,
             incomplete: None,
+            processors_tried: None,
             loads: 1,
         })
     }
@@ -237,9 +240,7 @@ impl Ebpf {
         self.tables.sync_traffic();
         self.tables.wake(now);
         self.forget_replaced(now);
-        if self.incomplete.is_none() && self.loaded.lacks_processors() {
-            self.grow(now);
-        }
+        self.serve_new_processors(now);
     }
 
     /// Adds what each entry carried to the counters of the forwarding table. Looks at every
@@ -289,6 +290,25 @@ impl Ebpf {
         }
     }
 
+    /// Replaces the program by one with tables for processors that came after it. Those that have
+    /// theirs go on if that fails.
+    fn serve_new_processors(&mut self, now: Instant) {
+        let tried = |at: Instant| now.duration_since(at) < RETRY;
+        if self.incomplete.is_some()
+            || self.processors_tried.is_some_and(tried)
+            || !self.loaded.lacks_processors()
+        {
+            return;
+        }
+        self.processors_tried = Some(now);
+        match self.load_larger(now) {
+            Ok(()) => report(self.ports.swap(&mut self.loaded)),
+            Err(refusal) => {
+                tracing::warn!(error = %refusal, "new processors leave packets to the portable plane");
+            }
+        }
+    }
+
     /// Replaces tables that are full by larger ones.
     fn grow(&mut self, now: Instant) {
         match self.load_larger(now) {
@@ -305,18 +325,18 @@ impl Ebpf {
         }
     }
 
-    /// Loads another program with larger tables and fills them.
+    /// Loads another program with larger tables and fills them. Nothing changes if that fails.
     fn load_larger(&mut self, now: Instant) -> Result<(), Refusal> {
-        let mut loaded = loop {
-            let (loaded, storage) = Loaded::new(&self.tables.larger())?;
+        let loaded = loop {
+            let (mut loaded, storage) = Loaded::new(&self.tables.larger())?;
+            loaded.set_config(self.config).map_err(Refusal::of_map)?;
+            for local in &self.locals {
+                loaded.set_local(*local, true).map_err(Refusal::of_map)?;
+            }
             if self.tables.rebuild(now, storage).is_ok() {
                 break loaded;
             }
         };
-        loaded.set_config(self.config).map_err(Refusal::of_map)?;
-        for local in &self.locals {
-            loaded.set_local(*local, true).map_err(Refusal::of_map)?;
-        }
         let old = mem::replace(&mut self.loaded, loaded);
         if let Some((_, older)) = self.replaced.replace((now, old)) {
             older.add_to(&mut self.before);
