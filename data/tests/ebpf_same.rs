@@ -7,12 +7,14 @@ mod lab;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::{IpAddr, Ipv4Addr, UdpSocket};
+use std::thread;
+use std::time::Duration;
 
 use lab::fast::{index, now, refused};
 use lab::packets::{Dice, encapsulate, frame, marker, marker_number};
 use lab::wire::Wire;
 use lab::{A, B, Lab, Plane};
-use weft_data::tun::{ByFamily, HoldLimits, Options};
+use weft_data::tun::{ByFamily, HoldLimits, Options, Tun};
 use weft_fib::reference::Reference;
 use weft_fib::{
     Change, DropReason, Encapsulation, GroupId, PairCount, Path, Route, Source, Uplink, UplinkId,
@@ -71,8 +73,9 @@ fn packets_enter_tunnels_alike() {
             (0..1500).map(|_| frame(XA_H0, HA_E0, &to_another_site(&mut dice))).collect();
         let [slow, fast] = [false, true].map(|fast| {
             let mut plane = start(&lab, A, fast, &options());
-            lab.ip("xa", "route add 10.2.0.0/16 dev weft0");
-            lab.ip("xa", "route add fd00:2::/48 dev weft0");
+            // Another test that is starting a command may still hold the device of the plane before.
+            lab.ip("xa", "route replace 10.2.0.0/16 dev weft0");
+            lab.ip("xa", "route replace fd00:2::/48 dev weft0");
             for change in &changes {
                 plane.fib.apply(change.clone());
             }
@@ -363,7 +366,19 @@ fn site_packet(frame: &[u8]) -> Option<Vec<u8>> {
     (!of_the_router).then_some(packet)
 }
 
-/// What a plane did, after it has stopped.
+/// What the portable plane counted, once it has counted what it sent last.
+fn settled(tun: &Tun) -> weft_data::tun::Counters {
+    let mut counters = tun.counters();
+    loop {
+        thread::sleep(Duration::from_millis(50));
+        let before = std::mem::replace(&mut counters, tun.counters());
+        if counters == before {
+            return counters;
+        }
+    }
+}
+
+/// What a plane did.
 fn outcome(
     mut plane: Plane,
     arrived: BTreeMap<Vec<u8>, usize>,
@@ -371,7 +386,7 @@ fn outcome(
     of_tun: impl Fn(&weft_data::tun::Counters) -> ByFamily,
     of_ebpf: impl Fn(&weft_data::ebpf::Counters) -> ByFamily,
 ) -> Outcome {
-    let tun = plane.tun.counters();
+    let tun = settled(&plane.tun);
     let mut carried = of_tun(&tun);
     let mut by_program = ByFamily::default();
     if let Some(ebpf) = plane.ebpf.as_mut().filter(|_| fast) {
