@@ -32,7 +32,6 @@ struct entry {
     u32 instance;
     u32 leaf;
     u32 hash;
-    u32 segments;
     u32 payload; /* octets behind the data header */
     bool df;
     u8 ttl; /* of the inner packet, and */
@@ -126,29 +125,27 @@ INLINE u64 write_outer6(struct outer6 *headers, const struct entry *entry, const
     return sum;
 }
 
-INLINE void count_encapsulated(const struct entry *entry, const struct hop *hop)
+INLINE void count_encapsulated(const struct entry *entry, const struct hop *hop, struct cpu *cpu)
 {
+    const struct packet *packet = entry->packet;
     struct volume *volume = OWN(carried, most_leaves, entry->leaf);
     struct traffic *pair = OWN(traffic, most_pairs, hop->pair);
-    struct totals *count = OWN(totals, 1, 0);
-    bool v6 = entry->packet->v6;
 
     if (volume) {
-        volume->packets += entry->segments;
-        volume->bytes += entry->packet->length;
+        volume->packets += packet->segments;
+        volume->bytes += packet->length;
     }
     if (pair)
-        pair->sent += entry->segments;
-    if (count) {
-        count->encapsulated_packets[v6] += entry->segments;
-        count->encapsulated_bytes[v6] += entry->packet->length;
-    }
+        pair->sent += packet->segments;
+    cpu->encapsulated_packets[packet->v6] += packet->segments;
+    cpu->encapsulated_bytes[packet->v6] += packet->length;
 }
 
 /* Puts the headers in front of the packet and sends it. */
-INLINE int wrap(struct __sk_buff *skb, const struct entry *entry, const struct hop *hop,
-                struct next_hop *way, bool fresh)
+INLINE int wrap(struct __sk_buff *skb, const struct entry *entry, const struct known_hop *known,
+                u32 fresh, struct cpu *cpu)
 {
+    const struct hop *hop = &known->hop;
     bool v6 = hop->family == 6;
     u32 size = v6 ? sizeof(struct outer6) : sizeof(struct outer4), frame = frame_header(hop);
     u64 how = v6 ? BPF_F_ADJ_ROOM_ENCAP_L3_IPV6 : BPF_F_ADJ_ROOM_ENCAP_L3_IPV4;
@@ -164,7 +161,7 @@ INLINE int wrap(struct __sk_buff *skb, const struct entry *entry, const struct h
                             how | BPF_F_ADJ_ROOM_ENCAP_L4_UDP | BPF_F_ADJ_ROOM_FIXED_GSO
                                 | BPF_F_ADJ_ROOM_NO_CSUM_RESET))
         return except(EXCEPTION_ROOM);
-    count_encapsulated(entry, hop);
+    count_encapsulated(entry, hop, cpu);
     ethernet = (void *)(long)skb->data;
     end = (void *)(long)skb->data_end;
     start = ethernet + 1;
@@ -195,39 +192,30 @@ INLINE int wrap(struct __sk_buff *skb, const struct entry *entry, const struct h
     else
         rewrite_ipv4(start, entry->packet, entry->packet->class, entry->ttl);
     follow_sum(skb, sum);
-    return leave(way, fresh, ethernet);
+    return leave(&known->way, fresh, ethernet);
 }
 
-/* What came in by a port whose packets may go into tunnels. */
-INLINE int encapsulate(struct __sk_buff *skb, const struct port *port, bool v6)
+/* What came in by a port whose packets may go into tunnels, of an instance (its index, and ID). */
+GLOBAL int encapsulate(struct __sk_buff *skb, u32 instance, u32 id, u32 v6)
 {
     void *start = (void *)(long)skb->data + sizeof(struct ethernet);
     void *end = (void *)(long)skb->data_end;
-    struct instance *instance = RECORD(instances, port->instance);
-    struct config *options = RECORD(config, 0);
-    struct next_hop *way;
+    u64 now = bpf_ktime_get_coarse_ns();
+    struct cpu *cpu = this_cpu();
+    const struct config *options;
+    struct known_hop *known;
+    struct verdict *verdict;
     struct packet packet;
     struct entry entry;
-    struct verdict *verdict;
-    struct target target;
-    struct hop *hop;
-    u32 index, wire;
-    void *transport;
-    bool fresh;
-    u64 now;
+    u32 index, fresh;
 
-    if (!instance || !(instance->flags & INSTANCE_USED) || !options)
+    if (!cpu || !read_packet(&packet, skb, start, end, v6))
         return TCX_NEXT;
-    if (!read_packet(&packet, start, end, v6))
+    options = &cpu->options;
+    verdict = verdict_on(&packet, instance, id, cpu, now);
+    if (!verdict || !verdict->leaf || verdict->kind == LEAF_LOCAL)
         return TCX_NEXT;
-    now = bpf_ktime_get_coarse_ns();
-    verdict = verdict_on(instance, options, &packet, now);
-    if (!verdict)
-        return TCX_NEXT;
-    target = verdict->target;
-    if (target.kind == LEAF_LOCAL)
-        return TCX_NEXT;
-    if (target.kind != LEAF_ENCAP)
+    if (verdict->kind != LEAF_ENCAP)
         return except(EXCEPTION_MISS);
     if (unlikely(packet.fragment))
         return except(EXCEPTION_FRAGMENT);
@@ -237,36 +225,33 @@ INLINE int encapsulate(struct __sk_buff *skb, const struct port *port, bool v6)
         return except(EXCEPTION_TTL);
     if (unlikely(packet.length > skb->len - sizeof(struct ethernet)))
         return except(EXCEPTION_INNER);
-    transport = start + packet.header;
-    if (unlikely(options->flags & CONFIG_MSS_CLAMP) && is_syn(&packet, transport, end))
+    if (unlikely(packet.syn && options->flags & CONFIG_MSS_CLAMP))
         return except(EXCEPTION_SYN);
 
-    entry.hash = flow_hash(&packet, ports_of(&packet, transport, end));
-    index = pick(target.group, entry.hash);
-    hop = index ? RECORD(hops, index) : 0;
-    if (unlikely(!hop))
+    entry.hash = flow_hash(&packet);
+    index = likely(verdict->hop) ? verdict->hop : pick(verdict->group, entry.hash);
+    known = index ? hop_of(skb, index, cpu, now, &fresh) : 0;
+    if (unlikely(!known))
         return except(EXCEPTION_NO_HOP);
-    wire = wire_length(skb, &packet, transport, end);
-    if (unlikely(wire > hop->mtu || packet.length + outer_size(hop) > 0xffff))
+    if (unlikely(packet.wire > known->hop.mtu
+                 || packet.length + outer_size(&known->hop) > 0xffff))
         return except(EXCEPTION_TOO_BIG);
-    way = way_of_hop(skb, index, hop, now, &fresh);
-    if (unlikely(!way))
+    if (unlikely(!known->way.ifindex))
         return except(EXCEPTION_ROUTE);
-    if (unlikely(wire + outer_size(hop) > way->mtu))
+    if (unlikely(packet.wire + outer_size(&known->hop) > known->way.mtu))
         return except(EXCEPTION_TOO_BIG);
 
     entry.packet = &packet;
     entry.leaf = verdict->leaf;
-    entry.instance = instance->id;
-    entry.segments = segments(skb, &packet);
-    entry.payload = packet.length + frame_header(hop);
+    entry.instance = id;
+    entry.payload = packet.length + frame_header(&known->hop);
     entry.df = options->flags & CONFIG_DF;
     entry.ttl = packet.ttl - 1;
     entry.outer_ttl = options->ttl == COPY_TTL ? entry.ttl : options->ttl;
     entry.outer_class = options->dscp == COPY_DSCP
         ? packet.class
         : options->dscp << 2 | (packet.class & ECN_MASK);
-    return wrap(skb, &entry, hop, way, fresh);
+    return wrap(skb, &entry, known, fresh, cpu);
 }
 
 #endif

@@ -125,54 +125,81 @@ INLINE void map_address(void *octets, const u32 *address, bool v6)
 }
 
 /* The kernel delivers what is for an address of the router, whatever the tables say. */
-INLINE bool is_for_us(const struct packet *packet)
+INLINE bool is_for_us(struct key destination, bool v6)
 {
     struct address address;
     u32 words[4];
 
-    write_key(words, packet->destination, packet->v6);
-    map_address(address.octets, words, packet->v6);
+    write_key(words, destination, v6);
+    map_address(address.octets, words, v6);
     return bpf_map_lookup_elem(&locals, &address);
 }
 
-INLINE u32 judge(const struct instance *instance, const struct packet *packet)
+/* The leaf of what is for a tunnel, 0 = it is not. */
+INLINE u32 judge(const struct instance *instance, const struct verdict *packet, bool v6)
 {
-    bool v6 = packet->v6;
-
-    if (!is_unicast(packet) || is_for_us(packet))
+    if (!(instance->flags & INSTANCE_USED) || instance->id != packet->id)
+        return 0;
+    if (!is_unicast(packet->destination, v6) || is_for_us(packet->destination, v6))
         return 0;
     if (!(instance->flags & INSTANCE_ANY_SOURCE) && !is_local(instance, packet->source, v6))
         return 0;
     return leaf_of(instance, packet->destination, v6);
 }
 
+/* The hop of a group that has no other; 0 if it has several, or none. */
+INLINE u32 only_hop(u32 group)
+{
+    struct choice choice = read_record(RECORD(groups, group)).choice;
+
+    if (!choice.first || choice.slots)
+        return 0;
+    choice = read_record(RECORD(ways, choice.first)).choice;
+    return choice.slots ? 0 : choice.first;
+}
+
 /*
- * What the tables say of a packet that a host sent, kept until they change; NULL if it is nothing
- * for a tunnel. The generation is read before the tables, and user space writes it after them.
+ * Asks the tables for a verdict on packets that it names: source, destination and instance, whose
+ * index is `instance`.
  */
-INLINE struct verdict *verdict_on(const struct instance *instance, const struct config *options,
-                                  const struct packet *packet, u64 now)
+GLOBAL int ask_tables(struct verdict *verdict, u32 instance, u32 v6)
+{
+    struct instance *of = RECORD(instances, instance);
+    struct cpu *cpu = this_cpu();
+    struct target target;
+
+    if (!verdict || !of || !cpu)
+        return 0;
+    /* User space writes the generation after the tables, so it is read before them. */
+    verdict->generation = *(volatile u32 *)&cpu->options.generation;
+    verdict->asked = bpf_ktime_get_coarse_ns();
+    verdict->leaf = judge(of, verdict, v6);
+    target = read_record(verdict->leaf ? RECORD(leaves, verdict->leaf) : 0).target;
+    verdict->kind = target.kind;
+    verdict->group = target.group;
+    verdict->hop = target.kind == LEAF_ENCAP ? only_hop(target.group) : 0;
+    return 0;
+}
+
+/* What the tables say of a packet that a host sent, kept until they change. */
+INLINE struct verdict *verdict_on(const struct packet *packet, u32 instance, u32 id,
+                                  const struct cpu *cpu, u64 now)
 {
     struct key from = packet->source, to = packet->destination;
-    u64 mixed = from.hi ^ from.lo ^ (to.hi << 31 | to.hi >> 33) ^ to.lo ^ instance->id;
+    u64 mixed = from.hi ^ from.lo ^ (to.hi << 31 | to.hi >> 33) ^ to.lo ^ id;
     struct verdict *kept = OWN(verdicts, VERDICTS, place(mixed, VERDICTS));
-    struct leaf *leaf;
 
-    if (!kept)
-        return 0;
-    if (unlikely(!is_valid(kept->asked, now, kept->generation, options)
-                 || kept->destination.hi != to.hi || kept->source.hi != from.hi || kept->destination.lo != to.lo
-                 || kept->source.lo != from.lo || kept->instance != instance->id)) {
-        kept->asked = now;
+    if (kept
+        && unlikely(!is_valid(kept->asked, now, kept->generation, &cpu->options)
+                    || kept->destination.hi != to.hi || kept->source.hi != from.hi
+                    || kept->destination.lo != to.lo || kept->source.lo != from.lo
+                    || kept->id != id)) {
         kept->source = from;
         kept->destination = to;
-        kept->instance = instance->id;
-        kept->generation = *(volatile const u32 *)&options->generation;
-        kept->leaf = judge(instance, packet);
-        leaf = kept->leaf ? RECORD(leaves, kept->leaf) : 0;
-        kept->target = read_record((u64 *)leaf).target;
+        kept->id = id;
+        ask_tables(kept, instance, packet->v6);
     }
-    return kept->leaf ? kept : 0;
+    return kept;
 }
 
 /* Spreads every input bit over all output bits (the finalizer of SplitMix64). */
@@ -184,10 +211,10 @@ INLINE u64 mix(u64 value)
 }
 
 /* As weft_packet::ip::flow_hash. */
-INLINE u32 flow_hash(const struct packet *packet, u32 ports)
+INLINE u32 flow_hash(const struct packet *packet)
 {
     struct key source = packet->source, destination = packet->destination;
-    u64 hash = mix((u64)packet->protocol << 32 | ports);
+    u64 hash = mix((u64)packet->protocol << 32 | packet->ports);
 
     if (packet->v6) {
         hash = mix(source.lo ^ mix(source.hi ^ hash));
@@ -211,7 +238,7 @@ INLINE u32 choose(const u64 *word, u32 hash, u32 bits)
 }
 
 /* The hop of a flow: as Group::pick of weft_fib. 0 = the group has none. */
-INLINE u32 pick(u32 group, u32 hash)
+GLOBAL u32 pick(u32 group, u32 hash)
 {
     u32 way = choose(RECORD(groups, group), hash, 48);
 

@@ -43,19 +43,25 @@ struct address {
  * What few packets need comes last.
  */
 struct next_hop {
-    u64 asked;   /* when; 0 = never */
-    u64 silent;  /* since when the neighbour has not answered; 0 = it has */
-    u32 version; /* of the hop it was asked for */
-    u32 ifindex; /* 0 = the kernel has no plain route */
-    u32 macs[3]; /* destination and source, as they stand in a frame */
-    u16 mtu;     /* of the route */
-    u8 family;   /* AF_INET or AF_INET6, of `gateway` */
-    bool peer;   /* into the namespace of the veth's peer */
+    u64 asked;      /* when; 0 = never */
+    u64 silent;     /* since when the neighbour has not answered; 0 = it has */
+    u32 generation; /* of the tables, where they have a part in it */
+    u32 ifindex;    /* 0 = the kernel has no plain route */
+    u32 macs[3];    /* destination and source, as they stand in a frame */
+    u16 mtu;        /* of the route */
+    u8 family;      /* AF_INET or AF_INET6, of `gateway` */
+    bool peer;      /* into the namespace of the veth's peer */
     u32 gateway[4];
     u64 pad;
 };
 
-/* The same for a host behind us. */
+/* A hop, and how the kernel reaches its remote locator. */
+struct known_hop {
+    struct next_hop way;
+    struct hop hop;
+};
+
+/* A host behind us. */
 struct host {
     struct key address;
     u32 id;     /* of the instance */
@@ -78,11 +84,12 @@ struct verdict {
     u64 asked; /* when; 0 = never */
     struct key source;
     struct key destination;
-    u32 instance;
+    u32 id;   /* of the instance */
     u32 leaf; /* 0 = not for a tunnel */
-    struct target target;
+    u32 kind;
+    u32 group;
+    u32 hop; /* the only one of the group; 0 = it is a matter of the flow */
     u32 generation;
-    u32 pad;
 };
 
 /* What is known of the locators a packet came from and to. */
@@ -96,7 +103,7 @@ struct tunnel {
 };
 
 /* A packet waits for each cache line it needs, so no record of a cache lies on more than it must. */
-_Static_assert(sizeof(struct next_hop) == 64, "a cache line");
+_Static_assert(sizeof(struct known_hop) == 128, "two cache lines");
 _Static_assert(OFFSET(host, way.gateway) == 64 && sizeof(struct host) == 128, "two");
 _Static_assert(sizeof(struct verdict) == 64, "a cache line");
 _Static_assert(sizeof(struct tunnel) == 64, "a cache line");
@@ -105,7 +112,6 @@ _Static_assert(sizeof(struct tunnel) == 64, "a cache line");
 #define CACHED 4096
 #define VERDICTS 16384
 
-ARRAY(config, struct config, 1, 0);
 ARRAY(ports, struct port, PORTS, 0);
 ARRAY(instances, struct instance, 1024, BPF_F_MMAPABLE);
 HASH(instance_of, u32, u32, 1024);
@@ -124,8 +130,8 @@ CPU_ARRAY(neighbours, struct neighbour, CACHED);
  * What each processor has for itself, one table behind the other: the kernel's arrays for
  * processors cost a cache line more for each record. BPF_F_MMAPABLE has them begin at a page.
  */
-ARRAY(totals, struct totals, 1, BPF_F_MMAPABLE);
-ARRAY(next_hops, struct next_hop, 1024, BPF_F_MMAPABLE); /* as many as hops */
+ARRAY(each_cpu, struct cpu, 1, BPF_F_MMAPABLE);
+ARRAY(next_hops, struct known_hop, 1024, BPF_F_MMAPABLE); /* as many as hops */
 ARRAY(hosts, struct host, CACHED, BPF_F_MMAPABLE);
 ARRAY(verdicts, struct verdict, VERDICTS, BPF_F_MMAPABLE);
 ARRAY(tunnels, struct tunnel, CACHED, BPF_F_MMAPABLE);
@@ -138,7 +144,7 @@ ARRAY(tunnels, struct tunnel, CACHED, BPF_F_MMAPABLE);
     })
 
 /* Of each processor's tables. User space says so when it loads the program. */
-const volatile u32 processors = 0;  /* that have tables: those that were there then */
+const volatile u32 most_cpus = 0;   /* that have tables: those that were there then */
 const volatile u32 most_leaves = 0; /* records of `carried` */
 const volatile u32 most_pairs = 0;  /* of `traffic` */
 const volatile u32 most_hops = 0;   /* of `next_hops` */
@@ -152,22 +158,38 @@ const volatile u32 most_hops = 0;   /* of `next_hops` */
     ({                                                              \
         u32 cpu_ = bpf_get_smp_processor_id(), index_ = (index);    \
                                                                     \
-        likely(cpu_ < processors && index_ < (each))                \
+        likely(cpu_ < most_cpus && index_ < (each))                \
             ? RECORD(map, cpu_ * (each) + index_)                   \
             : (void *)0;                                            \
     })
 
+/* What this processor goes by; NULL if it has no tables. */
+INLINE struct cpu *this_cpu(void)
+{
+    return OWN(each_cpu, 1, 0);
+}
+
+/* Where in `ports` an interface is that is not at its own place; PORTS = nowhere. */
+GLOBAL u32 find_port(u32 ifindex)
+{
+    for (u32 step = 1; step < NEAR; step++) {
+        u32 index = (ifindex + step) % PORTS;
+        struct port *port = RECORD(ports, index);
+
+        if (port && port->ifindex == ifindex)
+            return index;
+    }
+    return PORTS;
+}
+
 /* The interface of ours with this number; NULL if it is none. */
 INLINE struct port *port_of(u32 ifindex)
 {
-#pragma clang loop unroll(disable)
-    for (u32 step = 0; step < NEAR; step++) {
-        struct port *port = RECORD(ports, (ifindex + step) % PORTS);
+    struct port *port = RECORD(ports, ifindex % PORTS);
 
-        if (likely(port && port->ifindex == ifindex))
-            return port;
-    }
-    return 0;
+    if (likely(port && port->ifindex == ifindex))
+        return port;
+    return RECORD(ports, find_port(ifindex));
 }
 
 /* How long holds what the kernel said, which does not tell of changes; in ns. */
@@ -206,22 +228,22 @@ INLINE union record read_record(const volatile u64 *word)
 }
 
 /* Leaves the packet to the portable plane and counts why. */
-INLINE int except(enum exception reason)
+GLOBAL int except(u32 reason)
 {
-    struct totals *count = OWN(totals, 1, 0);
+    struct cpu *cpu = this_cpu();
 
-    if (count)
-        count->exceptions[reason]++;
+    if (cpu && reason < EXCEPTIONS)
+        cpu->exceptions[reason]++;
     return TCX_NEXT;
 }
 
 /* Drops the packet: it is changed so far that nobody else can forward it. */
-INLINE int fail(void)
+GLOBAL int fail(void)
 {
-    struct totals *count = OWN(totals, 1, 0);
+    struct cpu *cpu = this_cpu();
 
-    if (count)
-        count->failed++;
+    if (cpu)
+        cpu->failed++;
     return TC_ACT_SHOT;
 }
 

@@ -75,75 +75,104 @@ static __attribute__((noinline)) bool ask(struct __sk_buff *skb, struct bpf_fib_
 }
 
 /*
- * The way to the remote locator of a hop, NULL if there is none. `fresh` tells whether the packet is
- * to go by the kernel's neighbour table.
+ * Asks for the way to the remote locator of the hop with this index. Not 0 if this packet is to go
+ * by the kernel's neighbour table.
  */
-INLINE struct next_hop *way_of_hop(struct __sk_buff *skb, u32 index, const struct hop *hop,
-                                   u64 now, bool *fresh)
+GLOBAL u32 ask_for_hop(struct __sk_buff *skb, struct known_hop *known, u32 index)
 {
-    struct next_hop *way = OWN(next_hops, most_hops, index);
+    struct bpf_fib_lookup lookup = { .l4_protocol = UDP };
+    u64 now = bpf_ktime_get_coarse_ns();
+    struct hop *hop = RECORD(hops, index);
+    struct cpu *cpu = this_cpu();
+    bool fresh;
 
-    if (!way)
+    if (!known || !hop || !cpu)
         return 0;
-    *fresh = false;
-    if (unlikely(way->version != hop->version || !is_recent(way->asked, now))) {
-        struct bpf_fib_lookup lookup = {
-            .family = hop->family == 6 ? AF_INET6 : AF_INET,
-            .l4_protocol = UDP,
-            .ifindex = hop->interface,
-        };
-
-        if (way->version != hop->version) {
-            way->version = hop->version;
-            way->asked = way->silent = 0;
-        }
-        copy(lookup.src, hop->local, sizeof(lookup.src));
-        copy(lookup.dst, hop->remote, sizeof(lookup.dst));
-        *fresh = ask(skb, &lookup, BPF_FIB_LOOKUP_OUTPUT, way, now);
-        /* To the kernel's IPv6 an interface is a mere wish. */
-        if (hop->interface && way->ifindex != hop->interface)
-            way->ifindex = 0;
+    known->way.generation = *(volatile u32 *)&cpu->options.generation;
+    if (known->hop.version != hop->version) {
+        known->way.asked = known->way.silent = 0;
+        known->hop = *hop;
     }
-    return way->ifindex ? way : 0;
+    lookup.family = hop->family == 6 ? AF_INET6 : AF_INET;
+    lookup.ifindex = hop->interface;
+    copy(lookup.src, hop->local, sizeof(lookup.src));
+    copy(lookup.dst, hop->remote, sizeof(lookup.dst));
+    fresh = ask(skb, &lookup, BPF_FIB_LOOKUP_OUTPUT, &known->way, now);
+    /* To the kernel's IPv6 an interface is a mere wish. */
+    if (hop->interface && known->way.ifindex != hop->interface)
+        known->way.ifindex = 0;
+    return fresh;
 }
 
 /*
- * The host a decapsulated packet is for, and the way to it: as if it came in by the TUN device of
- * the instance of this number. NULL if there is no such instance.
+ * The hop with this index; NULL if there is none. `fresh` tells whether the packet is to go by the
+ * kernel's neighbour table.
  */
-INLINE struct host *host_of(struct __sk_buff *skb, u32 id, const struct packet *packet, u64 now,
-                            bool *fresh)
+INLINE struct known_hop *hop_of(struct __sk_buff *skb, u32 index, const struct cpu *cpu, u64 now,
+                                u32 *fresh)
 {
-    struct key address = packet->destination;
-    struct host *host = OWN(hosts, CACHED, place(address.hi ^ address.lo ^ id, CACHED));
+    struct known_hop *known = OWN(next_hops, most_hops, index);
+
+    *fresh = 0;
+    if (known
+        && unlikely(!is_recent(known->way.asked, now)
+                    || known->way.generation != cpu->options.generation))
+        *fresh = ask_for_hop(skb, known, index);
+    return known;
+}
+
+/*
+ * Asks for the way to a host, as if the packet came in by the TUN device of the instance: of a
+ * packet from `hi` and `lo`. Not 0 if it is to go by the kernel's neighbour table.
+ */
+GLOBAL u32 ask_for_host(struct __sk_buff *skb, struct host *host, u64 hi, u64 lo, u32 v6)
+{
+    struct bpf_fib_lookup lookup = { .family = v6 ? AF_INET6 : AF_INET };
+    u64 now = bpf_ktime_get_coarse_ns();
+    struct key source = { hi, lo };
     struct instance *instance;
-    struct next_hop *way;
-    u32 *index;
-    bool known;
+    u32 *index, id;
 
     if (!host)
         return 0;
-    way = &host->way;
-    *fresh = false;
-    known = host->address.hi == address.hi && host->address.lo == address.lo
-        && host->id == id;
-    if (unlikely(!known || !is_recent(way->asked, now))) {
-        struct bpf_fib_lookup lookup = { .family = packet->v6 ? AF_INET6 : AF_INET };
+    id = host->id;
+    index = bpf_map_lookup_elem(&instance_of, &id);
+    instance = index ? RECORD(instances, *index) : 0;
+    if (!instance || !(instance->flags & INSTANCE_USED)) {
+        host->way.asked = 0;
+        return 0;
+    }
+    write_key(lookup.src, source, v6);
+    write_key(lookup.dst, host->address, v6);
+    lookup.ifindex = instance->device;
+    host->local = is_local(instance, host->address, v6);
+    return ask(skb, &lookup, 0, &host->way, now);
+}
 
-        index = bpf_map_lookup_elem(&instance_of, &id);
-        instance = index ? RECORD(instances, *index) : 0;
-        if (!instance || !(instance->flags & INSTANCE_USED))
-            return 0;
+/*
+ * The host in the instance `id` that a decapsulated packet is for; NULL if there is no such
+ * instance.
+ */
+INLINE struct host *host_of(struct __sk_buff *skb, const struct packet *packet, u32 id, u64 now,
+                            u32 *fresh)
+{
+    struct key address = packet->destination;
+    struct host *host = OWN(hosts, CACHED, place(address.hi ^ address.lo ^ id, CACHED));
+    bool known;
+
+    *fresh = 0;
+    if (!host)
+        return 0;
+    known = host->address.hi == address.hi && host->address.lo == address.lo && host->id == id;
+    if (unlikely(!known || !is_recent(host->way.asked, now))) {
         if (!known) {
             host->address = address;
             host->id = id;
-            way->asked = way->silent = 0;
+            host->way.asked = host->way.silent = 0;
         }
-        write_key(lookup.src, packet->source, packet->v6);
-        write_key(lookup.dst, address, packet->v6);
-        lookup.ifindex = instance->device;
-        host->local = is_local(instance, address, packet->v6);
-        *fresh = ask(skb, &lookup, 0, way, now);
+        *fresh = ask_for_host(skb, host, packet->source.hi, packet->source.lo, packet->v6);
+        if (!host->way.asked)
+            return 0;
     }
     return host;
 }
@@ -153,7 +182,7 @@ INLINE struct host *host_of(struct __sk_buff *skb, u32 id, const struct packet *
  * neighbour by the kernel's table: so neighbours are resolved, and those that moved or died are
  * noticed.
  */
-INLINE int leave(struct next_hop *way, bool fresh, struct ethernet *ethernet)
+INLINE int leave(const struct next_hop *way, u32 fresh, struct ethernet *ethernet)
 {
     u32 *macs = (u32 *)ethernet;
 

@@ -24,20 +24,23 @@ struct key {
     u64 hi, lo;
 };
 
-/* The fields of an IP header a tunnel router acts on. */
+/* What a tunnel router acts on. */
 struct packet {
     struct key source;
     struct key destination;
-    u32 length;    /* octets, by its own length field */
-    u32 header;    /* octets of the IP header, if it is plain */
-    bool v6;
-    bool extended; /* it has IPv4 options or IPv6 extension headers */
-    bool fragment;
+    u32 length;   /* octets, by its own length field */
+    u32 wire;     /* octets on the wire: of the largest segment, if it is a super-packet */
+    u32 segments; /* how many packets it is */
+    u32 ports;    /* source and destination port as one number, 0 without any */
+    u32 word;     /* the first four octets of an IPv6 header, as they stand there */
+    u16 checksum; /* of an IPv4 header, likewise */
+    u16 fragment; /* not 0 if it is one */
+    u8 extended;  /* not 0 if it has IPv4 options or IPv6 extension headers */
     u8 protocol;
     u8 ttl;
-    u8 class;      /* DSCP and ECN */
-    u16 checksum;  /* of the IPv4 header, as it stands there */
-    u32 word;      /* the first four octets of an IPv6 header, likewise */
+    u8 class; /* DSCP and ECN */
+    bool v6;
+    bool syn; /* it opens a TCP connection, or may */
 };
 
 /*
@@ -121,8 +124,50 @@ INLINE bool is_intact(const struct ipv4 *ip)
     return fold((u64)words[0] + words[1] + words[2] + words[3] + words[4]) == 0xffff;
 }
 
-/* Reads the header at `start`. False if there is none, or no intact one of the version given. */
-INLINE bool read_packet(struct packet *packet, void *start, void *end, bool v6)
+/* A set of protocol numbers below 64. */
+#define PROTOCOL(number) (1ULL << (number))
+
+INLINE bool is_in(u64 protocols, u8 protocol)
+{
+    return protocol < 64 && protocols >> (protocol & 63) & 1;
+}
+
+/*
+ * Reads what is behind the IP header, at `transport`. Of a super-packet, whose maker need not have
+ * said how many packets it is (virtio), the wire length is more than any MTU if it cannot be told.
+ */
+INLINE void read_transport(struct packet *packet, struct __sk_buff *skb, u8 *transport, void *end,
+                           u32 header)
+{
+    u8 protocol = packet->protocol;
+    u32 size = skb->gso_size;
+
+    packet->ports = 0;
+    if ((is_in(PROTOCOL(TCP) | PROTOCOL(UDP) | PROTOCOL(DCCP), protocol) || protocol == SCTP
+         || protocol == UDP_LITE)
+        && (void *)(transport + 4) <= end && packet->length >= header + 4)
+        packet->ports = swap32(*(u32 *)transport);
+    packet->segments = 1;
+    packet->wire = packet->length;
+    packet->syn = protocol == TCP;
+    if (protocol == TCP && (void *)(transport + 14) <= end) {
+        packet->syn = transport[13] & 0x02;
+        header += (transport[12] >> 4) * 4;
+    } else if (protocol == UDP) {
+        header += sizeof(struct udp);
+    } else if (size) {
+        packet->wire = ~0u;
+        return;
+    }
+    if (unlikely(size)) {
+        packet->wire = header + size;
+        packet->segments = skb->gso_segs ? skb->gso_segs : (packet->length + size - 1) / size;
+    }
+}
+
+/* Reads the headers at `start`. False if there are none, or no intact one of the version given. */
+INLINE bool read_packet(struct packet *packet, struct __sk_buff *skb, void *start, void *end,
+                        bool v6)
 {
     packet->v6 = v6;
     if (v6) {
@@ -136,15 +181,16 @@ INLINE bool read_packet(struct packet *packet, void *start, void *end, bool v6)
         packet->source = key_of(ip->source, true);
         packet->destination = key_of(ip->destination, true);
         packet->length = swap16(ip->length) + sizeof(*ip);
-        packet->header = sizeof(*ip);
         packet->protocol = ip->next;
         packet->ttl = ip->hop_limit;
         packet->class = word >> 20;
         packet->fragment = ip->next == FRAGMENT;
-        packet->extended = ip->next == HOP_BY_HOP || ip->next == ROUTING
-            || ip->next == AUTHENTICATION || ip->next == DESTINATION_OPTIONS
-            || ip->next == MOBILITY;
-        return word >> 28 == 6;
+        packet->extended = ip->next == MOBILITY
+            || is_in(PROTOCOL(HOP_BY_HOP) | PROTOCOL(ROUTING) | PROTOCOL(AUTHENTICATION)
+                         | PROTOCOL(DESTINATION_OPTIONS), ip->next);
+        if (word >> 28 != 6)
+            return false;
+        read_transport(packet, skb, (void *)(ip + 1), end, sizeof(*ip));
     } else {
         struct ipv4 *ip = start;
 
@@ -154,73 +200,29 @@ INLINE bool read_packet(struct packet *packet, void *start, void *end, bool v6)
         packet->source = key_of(&ip->source, false);
         packet->destination = key_of(&ip->destination, false);
         packet->length = swap16(ip->length);
-        packet->header = sizeof(*ip);
         packet->protocol = ip->protocol;
         packet->ttl = ip->ttl;
         packet->class = ip->class;
         packet->fragment = ip->fragment & swap16(IPV4_MF_AND_OFFSET);
-        packet->extended = ip->version_ihl != 0x45;
-        return ip->version_ihl >> 4 == 4 && packet->length >= sizeof(*ip)
-            && (packet->extended || is_intact(ip));
+        packet->extended = ip->version_ihl ^ 0x45;
+        if (ip->version_ihl >> 4 != 4 || packet->length < sizeof(*ip)
+            || (!packet->extended && !is_intact(ip)))
+            return false;
+        read_transport(packet, skb, (void *)(ip + 1), end, sizeof(*ip));
     }
+    return true;
 }
 
 /* Whether a router may forward packets to this destination at all. */
-INLINE bool is_unicast(const struct packet *packet)
+INLINE bool is_unicast(struct key destination, bool v6)
 {
-    u64 hi = packet->destination.hi;
+    u64 hi = destination.hi;
 
-    if (packet->v6) /* not ff00::/8, fe80::/10, ::, ::1 */
-        return hi >> 56 != 0xff && hi >> 54 != 0xfe80 >> 6
-            && (hi != 0 || packet->destination.lo > 1);
+    if (v6) /* not ff00::/8, fe80::/10, ::, ::1 */
+        return hi >> 56 != 0xff && hi >> 54 != 0xfe80 >> 6 && (hi != 0 || destination.lo > 1);
     /* not 224.0.0.0/4, 0.0.0.0/8, 127.0.0.0/8, 169.254.0.0/16, 255.255.255.255 */
     return hi >> 60 != 0xe && hi >> 56 != 0 && hi >> 56 != 127 && hi >> 48 != 0xa9fe
         && hi >> 32 != 0xffffffff;
-}
-
-/* Source and destination port as one number, 0 without any. `transport` is behind the header. */
-INLINE u32 ports_of(const struct packet *packet, const u32 *transport, void *end)
-{
-    u32 protocol = packet->protocol;
-
-    if (protocol != TCP && protocol != UDP && protocol != DCCP && protocol != SCTP
-        && protocol != UDP_LITE)
-        return 0;
-    if ((void *)(transport + 1) > end || packet->length < packet->header + 4)
-        return 0;
-    return swap32(*transport);
-}
-
-/* Whether it opens a TCP connection, or may. */
-INLINE bool is_syn(const struct packet *packet, const u8 *transport, void *end)
-{
-    return packet->protocol == TCP && ((void *)(transport + 14) > end || transport[13] & 0x02);
-}
-
-/*
- * Octets of the packet on the wire: of the largest segment the kernel or an interface will make
- * of a super-packet. More than any MTU if it cannot be told.
- */
-INLINE u32 wire_length(struct __sk_buff *skb, const struct packet *packet, const u8 *transport,
-                       void *end)
-{
-    if (likely(skb->gso_size == 0))
-        return packet->length;
-    if (packet->protocol == TCP && (void *)(transport + 14) <= end)
-        return packet->header + (transport[12] >> 4) * 4 + skb->gso_size;
-    if (packet->protocol == UDP)
-        return packet->header + sizeof(struct udp) + skb->gso_size;
-    return ~0u;
-}
-
-/* How many packets a super-packet is. Its maker need not have said (virtio). */
-INLINE u32 segments(struct __sk_buff *skb, const struct packet *packet)
-{
-    u32 size = skb->gso_size;
-
-    if (likely(size == 0))
-        return 1;
-    return skb->gso_segs ? skb->gso_segs : (packet->length + size - 1) / size;
 }
 
 #endif

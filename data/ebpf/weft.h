@@ -28,7 +28,7 @@ enum config_flag {
     CONFIG_VXLAN = 64,       /* VXLAN is for us, and not for a device of the kernel */
 };
 
-/* How packets are rewritten: `config`. */
+/* How packets are rewritten: two words, each of which user space changes with one store. */
 struct config {
     u8 ttl;  /* of outer packets, or COPY_TTL */
     u8 dscp; /* of outer packets, 0 to 63, or COPY_DSCP */
@@ -36,6 +36,7 @@ struct config {
     u16 sole; /* the only data port with a tunnel device; 0 = there are others, or none */
     u16 pad;
     u32 generation; /* another one after each change of the tables: what was cached is void */
+    u32 pad2;
 };
 
 enum port_flag {
@@ -49,7 +50,7 @@ struct port {
     u32 ifindex;  /* 0 = nobody is here */
     u32 instance; /* index into `instances` */
     u32 flags;
-    u32 pad;
+    u32 id; /* of the instance */
 };
 
 #define PORTS 16384
@@ -181,24 +182,29 @@ enum exception {
     EXCEPTIONS = 16,
 };
 
-/* What one CPU did: `totals`. Arrays of two: inner IPv4, inner IPv6. */
-struct totals {
+/*
+ * What one CPU goes by and what it did: `each_cpu`. Every packet needs it, so what goes into a
+ * tunnel needs a cache line of it. Arrays of two: inner IPv4, inner IPv6.
+ */
+struct cpu {
+    struct config options;
     u64 encapsulated_packets[2];
     u64 encapsulated_bytes[2];
+    u64 failed; /* dropped, because a step failed that cannot be taken back */
+    u64 beside; /* datagrams for which one tunnel device is too few (decapsulate.h) */
     u64 decapsulated_packets[2];
     u64 decapsulated_bytes[2];
-    u64 failed; /* dropped, because a step failed that cannot be taken back */
     u64 exceptions[EXCEPTIONS];
-    u64 beside; /* datagrams for which one tunnel device is too few (decapsulate.h) */
-    u64 pad[6]; /* to cache lines of its own */
+    u64 pad[4]; /* to cache lines of its own */
 };
 
 #define ASSERT_LAYOUT(what, octets) _Static_assert((what) == (octets), "layout.rs says otherwise")
 #define OFFSET(type, field) __builtin_offsetof(struct type, field)
 
-ASSERT_LAYOUT(sizeof(struct config), 12);
+ASSERT_LAYOUT(sizeof(struct config), 16);
 ASSERT_LAYOUT(OFFSET(config, flags), 2);
 ASSERT_LAYOUT(OFFSET(config, sole), 4);
+ASSERT_LAYOUT(OFFSET(config, generation), 8);
 ASSERT_LAYOUT(sizeof(struct port), 16);
 ASSERT_LAYOUT(OFFSET(port, flags), 8);
 ASSERT_LAYOUT(sizeof(struct instance), 24);
@@ -217,9 +223,9 @@ ASSERT_LAYOUT(OFFSET(hop, mtu), 44);
 ASSERT_LAYOUT(OFFSET(hop, family), 48);
 ASSERT_LAYOUT(sizeof(struct traffic), 16);
 ASSERT_LAYOUT(sizeof(struct pair_key), 32);
-ASSERT_LAYOUT(sizeof(struct totals), 256);
-ASSERT_LAYOUT(OFFSET(totals, failed), 64);
-ASSERT_LAYOUT(OFFSET(totals, exceptions), 72);
-ASSERT_LAYOUT(OFFSET(totals, beside), 200);
+ASSERT_LAYOUT(sizeof(struct cpu), 256);
+ASSERT_LAYOUT(OFFSET(cpu, failed), 48);
+ASSERT_LAYOUT(OFFSET(cpu, decapsulated_packets), 64);
+ASSERT_LAYOUT(OFFSET(cpu, exceptions), 96);
 
 #endif

@@ -1,6 +1,6 @@
 //! What the program counts. Every CPU counts for itself; readers add up.
 
-use super::layout::{EXCEPTIONS, Totals};
+use super::layout::{Cpu, EXCEPTIONS};
 use crate::tun::{ByFamily, Volume};
 
 /// What the program did since the start.
@@ -29,12 +29,12 @@ impl Counters {
         self.exceptions().find(|(word, _)| *word == reason).map_or(0, |(_, count)| count)
     }
 
-    pub(super) fn add(&mut self, totals: &Totals) {
-        add(&mut self.encapsulated, totals.encapsulated_packets, totals.encapsulated_bytes);
-        add(&mut self.decapsulated, totals.decapsulated_packets, totals.decapsulated_bytes);
-        self.failed += totals.failed;
-        self.beside += totals.beside;
-        for (sum, count) in self.exceptions.iter_mut().zip(totals.exceptions) {
+    pub(super) fn add(&mut self, cpu: &Cpu) {
+        add(&mut self.encapsulated, cpu.encapsulated_packets, cpu.encapsulated_bytes);
+        add(&mut self.decapsulated, cpu.decapsulated_packets, cpu.decapsulated_bytes);
+        self.failed += cpu.failed;
+        self.beside += cpu.beside;
+        for (sum, count) in self.exceptions.iter_mut().zip(cpu.exceptions) {
             *sum += count;
         }
     }
@@ -53,16 +53,16 @@ mod tests {
 
     #[test]
     fn processors_add_up() {
-        let mut totals = Totals {
+        let mut cpu = Cpu {
             encapsulated_packets: [2, 1],
             encapsulated_bytes: [200, 90],
             failed: 1,
-            ..Totals::default()
+            ..Cpu::default()
         };
-        totals.exceptions[5] = 4;
+        cpu.exceptions[5] = 4;
         let mut counters = Counters::default();
-        counters.add(&totals);
-        counters.add(&totals);
+        counters.add(&cpu);
+        counters.add(&cpu);
         assert_eq!(counters.encapsulated.v4, Volume { packets: 4, bytes: 400 });
         assert_eq!(counters.encapsulated.v6, Volume { packets: 2, bytes: 180 });
         assert_eq!((counters.failed, counters.left("too-big"), counters.left("ttl")), (2, 8, 0));

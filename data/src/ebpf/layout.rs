@@ -7,7 +7,9 @@
 
 use std::mem::{offset_of, size_of};
 
-/// How packets are rewritten.
+use super::records::join;
+
+/// How packets are rewritten: two words, each of which is changed at once.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[repr(C)]
 pub(super) struct Config {
@@ -21,6 +23,7 @@ pub(super) struct Config {
     pub(super) pad: u16,
     /// Another one after each change of the tables: what was cached is void.
     pub(super) generation: u32,
+    pub(super) pad2: u32,
 }
 
 impl Config {
@@ -40,6 +43,12 @@ impl Config {
     pub(super) const STEER: u16 = 32;
     /// VXLAN is for us.
     pub(super) const VXLAN: u16 = 64;
+
+    pub(super) fn words(self) -> [u64; 2] {
+        let [flags, sole] = [self.flags, self.sole].map(u16::to_ne_bytes);
+        let first = [self.ttl, self.dscp, flags[0], flags[1], sole[0], sole[1], 0, 0];
+        [u64::from_ne_bytes(first), join([self.generation, 0])]
+    }
 }
 
 /// An interface of ours.
@@ -51,7 +60,8 @@ pub(super) struct Port {
     /// Index of an [`Instance`].
     pub(super) instance: u32,
     pub(super) flags: u32,
-    pub(super) pad: u32,
+    /// Of the instance.
+    pub(super) id: u32,
 }
 
 impl Port {
@@ -243,27 +253,29 @@ pub(super) const EXCEPTIONS: [&str; 16] = [
     "ecn",
 ];
 
-/// What one CPU did. Arrays of two: inner IPv4, inner IPv6.
+/// What one CPU goes by and what it did. Arrays of two: inner IPv4, inner IPv6.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[repr(C)]
-pub(super) struct Totals {
+pub(super) struct Cpu {
+    pub(super) options: Config,
     pub(super) encapsulated_packets: [u64; 2],
     pub(super) encapsulated_bytes: [u64; 2],
-    pub(super) decapsulated_packets: [u64; 2],
-    pub(super) decapsulated_bytes: [u64; 2],
     /// Dropped, because a step failed that cannot be taken back.
     pub(super) failed: u64,
-    pub(super) exceptions: [u64; EXCEPTIONS.len()],
     /// Datagrams for which one tunnel device is too few.
     pub(super) beside: u64,
+    pub(super) decapsulated_packets: [u64; 2],
+    pub(super) decapsulated_bytes: [u64; 2],
+    pub(super) exceptions: [u64; EXCEPTIONS.len()],
     /// To cache lines of its own.
-    pub(super) pad: [u64; 6],
+    pub(super) pad: [u64; 4],
 }
 
 const _: () = {
-    assert!(size_of::<Config>() == 12);
+    assert!(size_of::<Config>() == 16);
     assert!(offset_of!(Config, flags) == 2);
     assert!(offset_of!(Config, sole) == 4);
+    assert!(offset_of!(Config, generation) == 8);
     assert!(size_of::<Port>() == 16);
     assert!(offset_of!(Port, flags) == 8);
     assert!(size_of::<Instance>() == 24);
@@ -282,8 +294,8 @@ const _: () = {
     assert!(offset_of!(Hop, family) == 48);
     assert!(size_of::<Traffic>() == 16);
     assert!(size_of::<PairKey>() == 32);
-    assert!(size_of::<Totals>() == 256);
-    assert!(offset_of!(Totals, failed) == 64);
-    assert!(offset_of!(Totals, exceptions) == 72);
-    assert!(offset_of!(Totals, beside) == 200);
+    assert!(size_of::<Cpu>() == 256);
+    assert!(offset_of!(Cpu, failed) == 48);
+    assert!(offset_of!(Cpu, decapsulated_packets) == 64);
+    assert!(offset_of!(Cpu, exceptions) == 96);
 };

@@ -1,7 +1,7 @@
 //! The program and its maps, as they are in the kernel.
 
 use std::io;
-use std::sync::atomic::AtomicU64;
+use std::sync::atomic::{AtomicU64, Ordering::Release};
 
 use aya::maps::{Array, HashMap, Map, MapData, MapError};
 use aya::programs::{ProgramError, SchedClassifier};
@@ -10,7 +10,7 @@ use aya::{EbpfLoader, Pod};
 
 use super::counters::Counters;
 use super::layout::{
-    Choice, Config, Hop, Instance, Leaf, Node, PairKey, Port, Slots, Totals, Traffic, Volume,
+    Choice, Config, Cpu, Hop, Instance, Leaf, Node, PairKey, Port, Slots, Traffic, Volume,
 };
 use super::maps::Mapped;
 use super::probe::Refusal;
@@ -25,12 +25,13 @@ pub(super) const PROGRAM: &str = "weft";
 /// The program, and the maps that say where and for whom it runs.
 pub(super) struct Loaded {
     object: aya::Ebpf,
-    config: Array<MapData, Config>,
     ports: Array<MapData, Port>,
     instances: Array<MapData, Instance>,
     instance_of: HashMap<MapData, u32, u32>,
     locals: HashMap<MapData, [u8; 16], u32>,
-    totals: Array<MapData, Totals>,
+    /// Each processor's record, to read and to write.
+    each_cpu: Array<MapData, Cpu>,
+    cpus: Mapped<Cpu>,
     /// How many have tables of their own.
     processors: u32,
 }
@@ -56,7 +57,7 @@ impl Loaded {
         let mut loader = EbpfLoader::new();
         let processors = processors();
         let each = |records: u32| records.saturating_mul(processors);
-        loader.override_global("processors", &processors, true);
+        loader.override_global("most_cpus", &processors, true);
         loader.override_global("most_leaves", &sizes.leaves, true);
         loader.override_global("most_pairs", &sizes.pairs, true);
         loader.override_global("most_hops", &sizes.hops, true);
@@ -73,7 +74,7 @@ impl Loaded {
             ("hosts", each(CACHED)),
             ("verdicts", each(VERDICTS)),
             ("tunnels", each(CACHED)),
-            ("totals", processors),
+            ("each_cpu", processors),
             ("pairs", sizes.pairs),
             ("locals", MOST_LOCALS),
         ] {
@@ -87,14 +88,15 @@ impl Loaded {
     }
 
     fn of(mut object: aya::Ebpf, processors: u32) -> Result<Self, MapError> {
+        let each_cpu = take(&mut object, "each_cpu")?;
         Ok(Self {
             processors,
-            config: take(&mut object, "config")?.try_into()?,
             ports: take(&mut object, "ports")?.try_into()?,
             instances: take(&mut object, "instances")?.try_into()?,
             instance_of: take(&mut object, "instance_of")?.try_into()?,
             locals: take(&mut object, "locals")?.try_into()?,
-            totals: take(&mut object, "totals")?.try_into()?,
+            cpus: to_memory(&each_cpu, "each_cpu")?,
+            each_cpu: each_cpu.try_into()?,
             object,
         })
     }
@@ -110,8 +112,12 @@ impl Loaded {
     }
 
     /// Says how packets are rewritten.
-    pub(super) fn set_config(&mut self, config: Config) -> Result<(), MapError> {
-        self.config.set(0, config, 0)
+    pub(super) fn set_config(&self, config: Config) {
+        for processor in 0..self.cpus.len() {
+            for (word, value) in self.cpus.words(processor).iter().zip(config.words()) {
+                word.store(value, Release);
+            }
+        }
     }
 
     /// Says what is done with packets that come in by an interface; `None` = nothing.
@@ -154,9 +160,9 @@ impl Loaded {
 
     /// Adds what all CPUs counted.
     pub(super) fn add_to(&self, sum: &mut Counters) {
-        for processor in 0..self.totals.len() {
-            match self.totals.get(&processor, 0) {
-                Ok(totals) => sum.add(&totals),
+        for processor in 0..self.each_cpu.len() {
+            match self.each_cpu.get(&processor, 0) {
+                Ok(cpu) => sum.add(&cpu),
                 Err(error) => tracing::debug!(%error, "cannot read the counters"),
             }
         }
@@ -241,13 +247,15 @@ pub(super) fn take(object: &mut aya::Ebpf, name: &str) -> Result<Map, MapError> 
 }
 
 fn mapped<T: Pod>(object: &mut aya::Ebpf, name: &str) -> Result<Mapped<T>, MapError> {
-    match take(object, name)? {
-        Map::Array(map) => Mapped::of(&map).map_err(|error| {
-            let said = format!("cannot map `{name}`: {error}");
-            MapError::IoError(io::Error::new(error.kind(), said))
-        }),
-        _ => Err(MapError::InvalidName { name: name.to_owned() }),
-    }
+    to_memory(&take(object, name)?, name)
+}
+
+fn to_memory<T: Pod>(map: &Map, name: &str) -> Result<Mapped<T>, MapError> {
+    let Map::Array(map) = map else { return Err(MapError::InvalidName { name: name.to_owned() }) };
+    Mapped::of(map).map_err(|error| {
+        let said = format!("cannot map `{name}`: {error}");
+        MapError::IoError(io::Error::new(error.kind(), said))
+    })
 }
 
 pub(super) fn absent_is_fine(result: Result<(), MapError>) -> Result<(), MapError> {
@@ -287,7 +295,7 @@ mod tests {
             Err(refusal) => return println!("skipped: {refusal}"),
         };
         let meeting = |nth: u32| 5 + nth * 16384;
-        let port = |ifindex| Port { ifindex, instance: 0, flags: Port::ENCAP, pad: 0 };
+        let port = |ifindex| Port { ifindex, instance: 0, flags: Port::ENCAP, id: 0 };
         for ifindex in (0..8).map(meeting) {
             loaded.set_port(ifindex, Some(port(ifindex))).unwrap();
         }

@@ -149,7 +149,7 @@ impl Ebpf {
         let (mut loaded, storage) = Loaded::new(&FIRST)?;
         let hook = find_hook(&mut loaded)?;
         let config = config(options);
-        loaded.set_config(config).map_err(Refusal::of_map)?;
+        loaded.set_config(config);
         Ok(Self {
             ports: Ports::new(hook, pins),
             loaded,
@@ -183,8 +183,8 @@ impl Ebpf {
     pub fn set_instances(&mut self, instances: &[Instance]) {
         warn("an instance", self.instances.set(instances, &mut self.loaded));
         self.write_instances();
-        self.forget_cached();
         report(self.ports.write(&mut self.loaded, &self.instances));
+        self.forget_cached();
     }
 
     /// Replaces the set of interfaces, and attaches the program accordingly.
@@ -286,7 +286,7 @@ impl Ebpf {
 
     fn configure(&mut self, config: Config) {
         if config != mem::replace(&mut self.config, config) {
-            warn("how packets are rewritten", self.loaded.set_config(config));
+            self.loaded.set_config(config);
         }
     }
 
@@ -329,7 +329,7 @@ impl Ebpf {
     fn load_larger(&mut self, now: Instant) -> Result<(), Refusal> {
         let loaded = loop {
             let (mut loaded, storage) = Loaded::new(&self.tables.larger())?;
-            loaded.set_config(self.config).map_err(Refusal::of_map)?;
+            loaded.set_config(self.config);
             for local in &self.locals {
                 loaded.set_local(*local, true).map_err(Refusal::of_map)?;
             }

@@ -136,7 +136,8 @@ impl Drop for Ports {
 }
 
 fn record(port: &Port, instances: &Instances) -> layout::Port {
-    let instance = instances.index(port.instance.unwrap_or(InstanceId::DEFAULT));
+    let id = port.instance.unwrap_or(InstanceId::DEFAULT);
+    let instance = instances.index(id);
     let flag = |on: bool, flag| if on { flag } else { 0 };
     layout::Port {
         ifindex: port.interface,
@@ -144,6 +145,6 @@ fn record(port: &Port, instances: &Instances) -> layout::Port {
         flags: flag(port.encapsulate && instance.is_some(), layout::Port::ENCAP)
             | flag(port.decapsulate, layout::Port::DECAP)
             | flag(port.peer, layout::Port::PEER),
-        pad: 0,
+        id: id.get(),
     }
 }
