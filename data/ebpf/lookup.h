@@ -55,24 +55,32 @@ GLOBAL u32 longest_match(u32 root, u64 hi, u64 lo)
 
 /*
  * The same for IPv4, whose four octets need no loop. With a million prefixes a processor that has
- * less to do between two nodes has more lookups under way.
+ * less to do between two nodes has more lookups under way; so in a trie of many prefixes it begins
+ * at the node of the first octet, of which `wide` is that of 0.
  */
-GLOBAL u32 longest_match4(u32 root, u32 address)
+GLOBAL u32 longest_match4(u32 root, u32 wide, u32 address)
 {
-    u32 index = root, above = root, rest = address, entry = 0;
+    u32 start = wide ? wide + (address >> 24) : root;
+    u32 above = start, entry = start, rest = wide ? address << 8 : address;
     struct node *node;
 
 #pragma unroll
     for (int step = 0; step < 4; step++) {
+        u32 index = entry & NODE_INDEX;
+
         node = RECORD(nodes, index);
         if (!node)
-            return 0;
-        if (unlikely(entry & NODE_SKIPS)) {
-            u32 depth = node->depth & 3;
+            break;
+        if (unlikely(entry & (NODE_LEAFED | NODE_SKIPS))) {
+            if (entry & NODE_LEAFED) {
+                above = index;
+            } else {
+                u32 depth = node->depth & 3;
 
-            if (depth && (address ^ (u32)(node->path_hi >> 32)) >> (32 - depth * 8))
-                break;
-            rest = address << depth * 8;
+                if (depth && (address ^ (u32)(node->path_hi >> 32)) >> (32 - depth * 8))
+                    break;
+                rest = address << depth * 8;
+            }
         }
         entry = node->next[rest >> 24];
         if (!(entry & NODE_CHILD)) {
@@ -80,10 +88,13 @@ GLOBAL u32 longest_match4(u32 root, u32 address)
                 return entry;
             break;
         }
-        index = entry & NODE_INDEX;
         rest <<= 8;
-        if (entry & NODE_LEAFED)
-            above = index;
+    }
+    if (above == start && wide) {
+        node = RECORD(nodes, root);
+        /* Whether the leaf of the first node counts, the root says. */
+        if (node && !(node->next[address >> 24] & NODE_LEAFED))
+            return node->leaf;
     }
     node = RECORD(nodes, above);
     return node ? node->leaf : 0;
@@ -96,7 +107,7 @@ INLINE u32 leaf_of(const struct instance *instance, struct key address, bool v6)
     if (!root)
         return 0;
     return v6 ? longest_match(root, address.hi, address.lo)
-              : longest_match4(root, address.hi >> 32);
+              : longest_match4(root, instance->wide4, address.hi >> 32);
 }
 
 INLINE bool is_local(const struct instance *instance, struct key address, bool v6)

@@ -68,7 +68,7 @@ struct instance {
     u32 root6;
     u32 device; /* ifindex of the TUN device, by which the kernel routes what was decapsulated */
     u32 flags;
-    u32 pad;
+    u32 wide4; /* the first of 256 nodes of depth 1, by first octet; 0 = only the root leads there */
 };
 
 #define NODE_CHILD 0x80000000u

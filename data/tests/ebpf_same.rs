@@ -73,6 +73,9 @@ fn packets_enter_tunnels_alike() {
             (0..1500).map(|_| frame(XA_H0, HA_E0, &to_another_site(&mut dice))).collect();
         let [slow, fast] = [false, true].map(|fast| {
             let mut plane = start(&lab, A, fast, &options());
+            // Of many prefixes the program looks up IPv4 from the second octet on.
+            many_prefixes(if seed == 3 { 5000 } else { 0 })
+                .for_each(|change| plane.fib.apply(change));
             // Another test that is starting a command may still hold the device of the plane before.
             lab.ip("xa", "route replace 10.2.0.0/16 dev weft0");
             lab.ip("xa", "route replace fd00:2::/48 dev weft0");
@@ -192,6 +195,15 @@ fn table(dice: &mut Dice, interface: u32) -> Vec<Change> {
     route(format!("{MARKED}/32"), Route::Encapsulate(GroupId(99)));
     changes.push(Change::SetGroup { id: GroupId(99), paths });
     changes
+}
+
+/// So many, of which no packet is sent to any address.
+fn many_prefixes(count: u32) -> impl Iterator<Item = Change> {
+    (0..count).map(|number| {
+        let eid = Prefix::host(Ipv4Addr::from_bits(0x0a80_0000 | number << 4).into());
+        let eid = EidPrefix::new(InstanceId::DEFAULT, eid);
+        Change::SetRoute { eid, source: Source::Lisp, route: Route::Resolve }
+    })
 }
 
 fn path(dice: &mut Dice) -> Path {

@@ -6,6 +6,7 @@ use aya::maps::MapError;
 use weft_packet::addr::InstanceId;
 
 use super::load::Loaded;
+use super::trie::Start;
 use super::{Instance, layout};
 
 /// The instances by number, each with its place.
@@ -63,10 +64,10 @@ impl Instances {
     pub(super) fn write(
         &mut self,
         loaded: &mut Loaded,
-        roots: impl Fn(InstanceId) -> [u32; 2],
+        starts: impl Fn(InstanceId) -> [Start; 2],
     ) -> Result<(), MapError> {
         for (id, known) in &mut self.known {
-            let record = record(&known.instance, roots(*id));
+            let record = record(&known.instance, starts(*id));
             if record != known.written {
                 loaded.set_instance(known.index, record)?;
                 known.written = record;
@@ -88,15 +89,15 @@ impl Instances {
     }
 }
 
-fn record(instance: &Instance, [root4, root6]: [u32; 2]) -> layout::Instance {
+fn record(instance: &Instance, [v4, v6]: [Start; 2]) -> layout::Instance {
     let any_source = if instance.any_source { layout::Instance::ANY_SOURCE } else { 0 };
     layout::Instance {
         id: instance.id.get(),
-        root4,
-        root6,
+        root4: v4.root,
+        root6: v6.root,
         device: instance.device,
         flags: layout::Instance::USED | any_source,
-        pad: 0,
+        wide4: v4.wide,
     }
 }
 

@@ -92,7 +92,8 @@ pub(super) struct Instance {
     /// The TUN device, by which the kernel routes what was decapsulated.
     pub(super) device: u32,
     pub(super) flags: u32,
-    pub(super) pad: u32,
+    /// The first of 256 nodes of depth 1, by first octet; 0 = only the root leads there.
+    pub(super) wide4: u32,
 }
 
 impl Instance {

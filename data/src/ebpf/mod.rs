@@ -350,8 +350,8 @@ impl Ebpf {
     }
 
     fn write_instances(&mut self) {
-        let roots = |id| self.tables.roots(id);
-        warn("an instance", self.instances.write(&mut self.loaded, roots));
+        let starts = |id| self.tables.starts(id);
+        warn("an instance", self.instances.write(&mut self.loaded, starts));
     }
 
     /// Lets the program before this one go, once nothing can be in it any more.

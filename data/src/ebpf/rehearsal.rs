@@ -36,8 +36,8 @@ impl Rehearsal {
 
     /// Finds the leaf of an address as the program does; 0 = there is no entry.
     pub fn lookup(&self, instance: InstanceId, address: IpAddr) -> u32 {
-        let root = self.tables.roots(instance)[usize::from(address.is_ipv6())];
-        if root == 0 { 0 } else { trie::lookup(self.tables.records(), root, address) }
+        let start = self.tables.starts(instance)[usize::from(address.is_ipv6())];
+        trie::lookup(self.tables.records(), start, address)
     }
 
     /// Adds what was counted to the counters of the FIB.

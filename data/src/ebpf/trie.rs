@@ -8,6 +8,7 @@
 //! Every change of an answer is the store of one word, and what it leads to is complete before.
 //! So a reader gets the answer of before or after, without locks.
 
+use std::collections::BTreeSet;
 use std::net::IpAddr;
 use std::sync::atomic::AtomicU64;
 use std::sync::atomic::Ordering::{Acquire, Relaxed, Release};
@@ -19,11 +20,25 @@ use super::layout;
 use super::records::{Full, Records, Table, fill, join, split};
 use super::slab::{self, Slab};
 
+mod wide;
+
 /// The tries of all instances and families. Each is known by its root, a node.
 pub(super) struct Trie {
     nodes: Slab,
     /// The length of the prefix of each leaf.
     lengths: Vec<u8>,
+    /// The first nodes of what is kept side by side ([`Start::wide`]).
+    wide: BTreeSet<u32>,
+}
+
+/// Where lookups begin.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) struct Start {
+    /// The root, 0 while there is no prefix, or no node for it.
+    pub(super) root: u32,
+    /// The first of 256 nodes of depth 1, for each first octet, where lookups can begin; 0 = there
+    /// are no such nodes.
+    pub(super) wide: u32,
 }
 
 /// The octets of an address, IPv4 in the first four, as a big-endian number.
@@ -44,7 +59,7 @@ struct Node<'a>(&'a [AtomicU64]);
 
 impl Trie {
     pub(super) fn new(nodes: u32) -> Self {
-        Self { nodes: Slab::new(nodes), lengths: vec![0, u8::MAX] }
+        Self { nodes: Slab::new(nodes), lengths: vec![0, u8::MAX], wide: BTreeSet::new() }
     }
 
     /// A trie of its own: an empty node of depth 0.
@@ -53,8 +68,9 @@ impl Trie {
     }
 
     /// Forgets an empty trie nobody can reach any more.
-    pub(super) fn forget(&mut self, now: Instant, root: u32) {
-        self.nodes.release(now, root, 1);
+    pub(super) fn forget(&mut self, now: Instant, start: Start) {
+        self.nodes.release(now, start.root, 1);
+        self.narrow(now, start.wide);
     }
 
     /// Nodes in use.
@@ -237,6 +253,9 @@ impl Trie {
     fn tidy(&mut self, records: &impl Records, now: Instant, parent: u32, slot: u8) {
         let parent = Node::of(records, parent);
         let Slot::Node(child) = parent.slot(slot) else { return };
+        if self.is_wide(child) {
+            return;
+        }
         let node = Node::of(records, child);
         let leaf = parent.leaf_below(records, slot);
         match node.only() {
@@ -270,10 +289,18 @@ impl Trie {
 
 /// The leaf of the longest prefix that contains `address`, 0 when none does. The program does the
 /// same; tests hold both to it.
-pub(super) fn lookup(records: &impl Records, root: u32, address: IpAddr) -> u32 {
+pub(super) fn lookup(records: &impl Records, start: Start, address: IpAddr) -> u32 {
     let key = Key::of(address);
-    let (mut at, mut above, mut depth, mut skips) = (root, root, 0, false);
+    let (mut at, mut depth, mut skips) = (start.root, 0, false);
+    if start.wide != 0 {
+        (at, depth) = (start.wide + u32::from(key.octet(0)), 1);
+    }
+    let first = at;
+    let mut above = first;
     for _ in 0..=16 {
+        if at == 0 {
+            break;
+        }
         let node = Node::of(records, at);
         if skips {
             depth = node.depth();
@@ -293,7 +320,12 @@ pub(super) fn lookup(records: &impl Records, root: u32, address: IpAddr) -> u32 
         skips = number & layout::Node::SKIPS != 0;
         depth += 1;
     }
-    Node::of(records, above).leaf()
+    let root = Node::of(records, start.root);
+    // Whether the leaf of the first node counts, the root says.
+    if above != first || root.number(key.octet(0)) & layout::Node::LEAFED != 0 {
+        return Node::of(records, above).leaf();
+    }
+    root.leaf()
 }
 
 /// The prefixes that may inherit the addresses of `prefix` within its home, longest first.

@@ -18,6 +18,7 @@ use weft_packet::addr::InstanceId;
 pub(super) use super::records::{Capacities, Full};
 use super::records::{Records, Table};
 use super::slab::Slab;
+use super::trie::Start;
 use groups::Groups;
 use pairs::Pairs;
 use routes::{Routes, Target};
@@ -70,7 +71,7 @@ impl<R: Records> Tables<R> {
                     Route::Encapsulate(id) => Target::Encapsulate(self.groups.join(id)),
                     Route::Native | Route::Drop(_) | Route::Resolve => Target::Other,
                 };
-                let old = self.routes.set(&self.records, eid, target, usage);
+                let old = self.routes.set(&self.records, now, eid, target, usage);
                 self.leave(now, old);
             }
             Update::RouteGone(eid) => {
@@ -93,9 +94,9 @@ impl<R: Records> Tables<R> {
         if self.is_full() { Err(Full) } else { Ok(()) }
     }
 
-    /// The nodes at which lookups in an instance start, IPv4 and IPv6; 0 = there is no entry.
-    pub(super) fn roots(&self, instance: InstanceId) -> [u32; 2] {
-        self.routes.roots(instance)
+    /// Where lookups in an instance begin, IPv4 and IPv6.
+    pub(super) fn starts(&self, instance: InstanceId) -> [Start; 2] {
+        self.routes.starts(instance)
     }
 
     /// Where the program reads.

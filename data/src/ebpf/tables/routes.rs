@@ -12,7 +12,7 @@ use super::pairs::put;
 use crate::ebpf::layout::Leaf;
 use crate::ebpf::records::{Reading, Records, Table, join, publish};
 use crate::ebpf::slab::Slab;
-use crate::ebpf::trie::{self, Trie};
+use crate::ebpf::trie::{self, Start, Trie};
 
 /// The leaves and the tries that lead to them.
 pub(super) struct Routes {
@@ -30,8 +30,7 @@ pub(super) struct Routes {
 /// The trie of an instance and a family.
 #[derive(Clone, Copy, Default)]
 struct Root {
-    /// 0 while there is no prefix, or no node for it.
-    node: u32,
+    start: Start,
     prefixes: u32,
 }
 
@@ -97,6 +96,7 @@ impl Routes {
     pub(super) fn set(
         &mut self,
         records: &impl Records,
+        now: Instant,
         eid: EidPrefix,
         target: Target,
         usage: Arc<Usage>,
@@ -112,7 +112,7 @@ impl Routes {
         publish(records.words(Table::Leaves, leaf), target.record());
         put(&mut self.entries, leaf, Entry { target, usage, carried });
         self.numbers.insert(eid, leaf);
-        self.insert(records, eid, leaf);
+        self.insert(records, now, eid, leaf);
         None
     }
 
@@ -131,9 +131,11 @@ impl Routes {
         Some(entry.target)
     }
 
-    /// Where lookups start, IPv4 and IPv6.
-    pub(super) fn roots(&self, instance: InstanceId) -> [u32; 2] {
-        self.roots.get(&instance).map_or([0, 0], |roots| roots.map(|root| root.node))
+    /// Where lookups begin, IPv4 and IPv6.
+    pub(super) fn starts(&self, instance: InstanceId) -> [Start; 2] {
+        self.roots
+            .get(&instance)
+            .map_or_else(Default::default, |roots| roots.map(|root| root.start))
     }
 
     /// Moves what was counted to the FIB's counters.
@@ -194,16 +196,19 @@ impl Routes {
         self.slab.wake(now);
     }
 
-    fn insert(&mut self, records: &impl Records, eid: EidPrefix, leaf: u32) {
-        let root = root(&mut self.roots, eid);
-        root.prefixes += 1;
+    fn insert(&mut self, records: &impl Records, now: Instant, eid: EidPrefix, leaf: u32) {
+        let Root { start, prefixes } = root(&mut self.roots, eid);
+        *prefixes += 1;
         // Where the first prefix got no root, later ones must not look as if they were all.
-        if root.prefixes == 1 {
-            root.node = self.trie.root(records).unwrap_or(0);
+        if *prefixes == 1 {
+            start.root = self.trie.root(records).unwrap_or(0);
         }
         let inserted =
-            root.node != 0 && self.trie.insert(records, root.node, eid.prefix, leaf).is_ok();
+            start.root != 0 && self.trie.insert(records, start.root, eid.prefix, leaf).is_ok();
         self.lacks_nodes |= !inserted;
+        if !eid.prefix.is_ipv6() {
+            self.trie.widen(records, now, start, *prefixes);
+        }
     }
 
     fn remove(&mut self, records: &impl Records, now: Instant, eid: EidPrefix, leaf: u32) {
@@ -211,13 +216,13 @@ impl Routes {
         let heir = trie::heirs(eid.prefix).find_map(exact).unwrap_or(0);
         let root = root(&mut self.roots, eid);
         root.prefixes -= 1;
-        if root.node != 0 {
-            self.trie.remove(records, now, root.node, eid.prefix, leaf, heir);
+        if root.start.root != 0 {
+            self.trie.remove(records, now, root.start.root, eid.prefix, leaf, heir);
         }
         if root.prefixes > 0 {
             return;
         }
-        self.trie.forget(now, std::mem::take(root).node);
+        self.trie.forget(now, std::mem::take(root).start);
         let empty = |roots: &[Root; 2]| roots.iter().all(|root| root.prefixes == 0);
         if self.roots.get(&eid.instance).is_some_and(empty) {
             self.roots.remove(&eid.instance);

@@ -84,8 +84,8 @@ impl Router {
     /// What the program would do.
     fn given(&self, instance: InstanceId, address: IpAddr, hash: u32) -> Answer {
         let records = &self.tables.records;
-        let root = self.tables.roots(instance)[usize::from(address.is_ipv6())];
-        let leaf = if root == 0 { 0 } else { trie::lookup(records, root, address) };
+        let start = self.tables.starts(instance)[usize::from(address.is_ipv6())];
+        let leaf = trie::lookup(records, start, address);
         let word = |table, index| first(records.words(table, index));
         match split(word(Table::Leaves, leaf)) {
             [Leaf::LOCAL, _] => Answer::Local,
@@ -329,8 +329,8 @@ fn site(sizes: &Capacities) -> Router {
 /// The program counts a packet of 100 octets of flow `hash`, sent and answered.
 fn carry(tables: &Tables<Memory>, hash: u32, locator: u8) {
     let records = &tables.records;
-    let root = tables.roots(InstanceId::DEFAULT)[0];
-    let leaf = trie::lookup(records, root, [10, 1, 2, 3].into());
+    let start = tables.starts(InstanceId::DEFAULT)[0];
+    let leaf = trie::lookup(records, start, [10, 1, 2, 3].into());
     let add = |table, index, counter: usize, n| {
         records.words(table, index)[counter].fetch_add(n, std::sync::atomic::Ordering::Relaxed);
     };

@@ -27,7 +27,7 @@ fn memory(nodes: u32) -> Memory {
 struct Both {
     memory: Memory,
     trie: Trie,
-    root: u32,
+    start: Start,
     truth: Lpm<u32>,
     leaves: u32,
 }
@@ -36,15 +36,20 @@ impl Both {
     fn new(nodes: u32) -> Self {
         let memory = memory(nodes);
         let mut trie = Trie::new(nodes);
-        let root = trie.root(&memory).unwrap();
-        Self { memory, trie, root, truth: Lpm::default(), leaves: UNKNOWN }
+        let start = Start { root: trie.root(&memory).unwrap(), wide: 0 };
+        Self { memory, trie, start, truth: Lpm::default(), leaves: UNKNOWN }
+    }
+
+    fn widen(&mut self) {
+        self.trie.widen(&self.memory, Instant::now(), &mut self.start, 4096);
+        assert_ne!(self.start.wide, 0);
     }
 
     fn set(&mut self, prefix: Prefix) {
         if self.truth.get_exact(prefix).is_none() {
             self.leaves += 1;
             self.truth.set(prefix, self.leaves);
-            self.trie.insert(&self.memory, self.root, prefix, self.leaves).unwrap();
+            self.trie.insert(&self.memory, self.start.root, prefix, self.leaves).unwrap();
         }
     }
 
@@ -52,12 +57,15 @@ impl Both {
         let Some(leaf) = self.truth.clear(prefix) else { return };
         let heir = heirs(prefix).find_map(|heir| self.truth.get_exact(heir)).copied();
         let (now, heir) = (Instant::now(), heir.unwrap_or(0));
-        self.trie.remove(&self.memory, now, self.root, prefix, leaf, heir);
+        self.trie.remove(&self.memory, now, self.start.root, prefix, leaf, heir);
     }
 
     fn agree(&self, address: IpAddr) -> Result<(), TestCaseError> {
         let truth = self.truth.get(address).map_or(0, |(_, leaf)| *leaf);
-        prop_assert_eq!(lookup(&self.memory, self.root, address), truth, "{}", address);
+        for wide in [0, self.start.wide] {
+            let start = Start { wide, ..self.start };
+            prop_assert_eq!(lookup(&self.memory, start, address), truth, "{}", address);
+        }
         Ok(())
     }
 }
@@ -97,10 +105,19 @@ fn some_prefix(address: impl Strategy<Value = IpAddr>) -> impl Strategy<Value = 
     })
 }
 
-/// Sets and clears prefixes, comparing every answer near each change and near all at the end.
-fn follow(changes: &[(bool, Prefix)], others: &[IpAddr]) -> Result<(), TestCaseError> {
+/// Sets and clears prefixes, comparing every answer near each change and near all at the end. The
+/// trie becomes wide before one of the changes, if that is given.
+fn follow(
+    changes: &[(bool, Prefix)],
+    others: &[IpAddr],
+    wide: Option<usize>,
+) -> Result<(), TestCaseError> {
     let mut both = Both::new(1 << 11);
-    for &(set, prefix) in changes {
+    let wide = wide.filter(|at| *at < changes.len());
+    for (at, &(set, prefix)) in changes.iter().enumerate() {
+        if wide == Some(at) {
+            both.widen();
+        }
         if set {
             both.set(prefix);
         } else {
@@ -114,6 +131,9 @@ fn follow(changes: &[(bool, Prefix)], others: &[IpAddr]) -> Result<(), TestCaseE
         both.agree(address)?;
     }
     let mut afresh = Both::new(1 << 11);
+    if wide.is_some() {
+        afresh.widen();
+    }
     both.truth.iter().for_each(|(prefix, _)| afresh.set(prefix));
     prop_assert_eq!(both.trie.nodes(), afresh.trie.nodes(), "removal leaves nothing behind");
     let eids = both.truth.iter().map(|(prefix, _)| EidPrefix::new(InstanceId::DEFAULT, prefix));
@@ -122,7 +142,9 @@ fn follow(changes: &[(bool, Prefix)], others: &[IpAddr]) -> Result<(), TestCaseE
     for (_, prefix) in changes {
         both.clear(*prefix);
     }
-    prop_assert_eq!(both.trie.nodes(), 1);
+    prop_assert_eq!(both.trie.nodes(), if wide.is_some() { 257 } else { 1 });
+    both.trie.forget(Instant::now(), both.start);
+    prop_assert_eq!(both.trie.nodes(), 0);
     Ok(())
 }
 
@@ -143,16 +165,18 @@ proptest! {
 
     #[test]
     fn ipv4_is_answered_as_by_the_fib(
-        changes in some_changes(some_prefix(some_v4())), others in vec(some_v4(), 20)
+        changes in some_changes(some_prefix(some_v4())),
+        others in vec(some_v4(), 20),
+        wide in prop::option::of(0..100usize),
     ) {
-        follow(&changes, &others)?;
+        follow(&changes, &others, wide)?;
     }
 
     #[test]
     fn ipv6_is_answered_as_by_the_fib(
         changes in some_changes(some_prefix(some_v6())), others in vec(some_v6(), 20)
     ) {
-        follow(&changes, &others)?;
+        follow(&changes, &others, None)?;
     }
 }
 
@@ -179,9 +203,9 @@ fn a_full_trie_does_not_know_rather_than_answer_wrongly() {
     both.set("0.0.0.0/0".parse().unwrap());
     both.set("10.1.2.3/32".parse().unwrap());
     let other = "10.1.77.3/32".parse().unwrap();
-    let (root, nodes) = (both.root, both.trie.nodes());
+    let (root, nodes) = (both.start.root, both.trie.nodes());
     let answer =
-        |both: &Both, address: &str| lookup(&both.memory, both.root, address.parse().unwrap());
+        |both: &Both, address: &str| lookup(&both.memory, both.start, address.parse().unwrap());
     assert_eq!(both.trie.insert(&both.memory, root, other, 9), Err(Full));
     assert_eq!(both.trie.nodes(), nodes, "what could not be used was given back");
     assert_eq!(answer(&both, "10.1.77.3"), UNKNOWN, "not that of 0.0.0.0/0");
@@ -200,6 +224,7 @@ fn a_reader_gets_the_answer_of_before_or_after() {
     let memory = memory(1 << 14);
     let mut trie = Trie::new(1 << 14);
     let root = trie.root(&memory).unwrap();
+    let start = Start { root, wide: 0 };
     let always: Prefix = "10.0.0.0/8".parse().unwrap();
     trie.insert(&memory, root, always, 2).unwrap();
     // Every block of 65536 addresses has one prefix that comes and goes, of leaf 2 and more,
@@ -217,8 +242,8 @@ fn a_reader_gets_the_answer_of_before_or_after() {
             let mut last = [0; 64];
             while !stop.load(Relaxed) {
                 for ((prefix, leaf, host), last) in toggled.iter().zip(&mut last) {
-                    let now = lookup(&memory, root, prefix.address());
-                    let steady = lookup(&memory, root, (*host).into());
+                    let now = lookup(&memory, start, prefix.address());
+                    let steady = lookup(&memory, start, (*host).into());
                     let right = (now == 2 || now == *leaf) && steady == leaf + 100;
                     stop.fetch_or(!right, Relaxed);
                     assert!(right, "{now} for {prefix}, {steady} for its neighbour");
@@ -228,7 +253,10 @@ fn a_reader_gets_the_answer_of_before_or_after() {
             }
         });
         let enough = || changes.load(Relaxed) > 2000;
-        for _ in 0..100_000 {
+        for round in 0..100_000 {
+            if round == 20 {
+                trie.widen(&memory, Instant::now(), &mut start.clone(), 4096);
+            }
             for (prefix, leaf, _) in &toggled {
                 trie.insert(&memory, root, *prefix, *leaf).unwrap();
             }
@@ -273,7 +301,7 @@ fn children_that_skip_octets_or_have_a_leaf_are_marked() {
     ];
     let check = |both: &Both| {
         let (mut skipping, mut leafed) = (0, 0);
-        let mut nodes = vec![both.root];
+        let mut nodes = vec![both.start.root];
         while let Some(parent) = nodes.pop() {
             let parent = Node::of(&both.memory, parent);
             for octet in 0..=u8::MAX {
