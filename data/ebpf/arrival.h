@@ -103,7 +103,7 @@ GLOBAL int ask_for_locators(struct tunnel *tunnel)
     copy(locators, tunnel->locators, sizeof(locators));
     /* User space writes the generation after the tables, so it is read before them. */
     tunnel->generation = *(volatile u32 *)&cpu->options.generation;
-    tunnel->asked = bpf_ktime_get_coarse_ns();
+    tunnel->asked = bpf_jiffies64();
     pair = bpf_map_lookup_elem(&pairs, locators);
     tunnel->pair = pair ? *pair : 0;
     tunnel->ours = pair || bpf_map_lookup_elem(&locals, locators);

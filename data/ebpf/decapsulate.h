@@ -201,11 +201,11 @@ GLOBAL int to_socket(struct __sk_buff *skb, u32 v6)
 #define NOT_OURS -2
 
 /* What came in by a port whose packets may come out of tunnels. */
-GLOBAL int decapsulate(struct __sk_buff *skb, u32 v6)
+INLINE int decapsulate(struct __sk_buff *skb, u32 v6)
 {
     void *start = (void *)(long)skb->data + sizeof(struct ethernet);
     void *end = (void *)(long)skb->data_end;
-    u64 now = bpf_ktime_get_coarse_ns();
+    u64 now = bpf_jiffies64();
     struct cpu *cpu = this_cpu();
     struct arrival arrival;
     int verdict;

@@ -196,11 +196,11 @@ INLINE int wrap(struct __sk_buff *skb, const struct entry *entry, const struct k
 }
 
 /* What came in by a port whose packets may go into tunnels, of an instance (its index, and ID). */
-GLOBAL int encapsulate(struct __sk_buff *skb, u32 instance, u32 id, u32 v6)
+INLINE int encapsulate(struct __sk_buff *skb, u32 instance, u32 id, u32 v6)
 {
     void *start = (void *)(long)skb->data + sizeof(struct ethernet);
     void *end = (void *)(long)skb->data_end;
-    u64 now = bpf_ktime_get_coarse_ns();
+    u64 now = bpf_jiffies64();
     struct cpu *cpu = this_cpu();
     const struct config *options;
     struct known_hop *known;

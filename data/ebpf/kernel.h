@@ -157,7 +157,7 @@ static long (*bpf_sk_assign)(struct bpf_sk_lookup *lookup, struct bpf_sock *sock
 static long (*bpf_redirect_neigh)(u32 ifindex, struct bpf_redir_neigh *next, int size,
                                   u64 flags) = (void *)152;
 static long (*bpf_redirect_peer)(u32 ifindex, u64 flags) = (void *)155;
-static u64 (*bpf_ktime_get_coarse_ns)(void) = (void *)160;
+static u64 (*bpf_jiffies64)(void) = (void *)118; /* a load, not a call */
 
 #define ETH_P_IP 0x0800
 #define ETH_P_IPV6 0x86dd

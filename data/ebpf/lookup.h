@@ -183,7 +183,7 @@ GLOBAL int ask_tables(struct verdict *verdict, u32 instance, u32 v6)
         return 0;
     /* User space writes the generation after the tables, so it is read before them. */
     verdict->generation = *(volatile u32 *)&cpu->options.generation;
-    verdict->asked = bpf_ktime_get_coarse_ns();
+    verdict->asked = bpf_jiffies64();
     verdict->leaf = judge(of, verdict, v6);
     target = read_record(verdict->leaf ? RECORD(leaves, verdict->leaf) : 0).target;
     verdict->kind = target.kind;

@@ -192,24 +192,29 @@ INLINE struct port *port_of(u32 ifindex)
     return RECORD(ports, find_port(ifindex));
 }
 
-/* How long holds what the kernel said, which does not tell of changes; in ns. */
-#define MOMENT 10000000ULL
-
 /*
- * How long holds what the tables said, as long as they do not change; in ns. There is an end to it,
- * since some processors may read the tables before they read the generation; and it comes before
- * user space uses again what is not in the tables any more.
+ * Times, in ticks of the kernel's clock. It is read without a call, which costs a processor with
+ * today's remedies more than the rest of a question whether something is still valid. User space
+ * knows how long a tick is.
  */
-#define WHILE 500000000ULL
+const volatile u64 moment = 0;   /* how long holds what the kernel said, which does not tell of changes */
+const volatile u64 lasting = 0;  /* how long holds what the tables said, as long as they do not change */
+const volatile u64 patience = 0; /* how long a neighbour may take to answer */
+const volatile u64 silence = 0;  /* after so long a silence that nobody asked into is over */
 
 INLINE bool is_recent(u64 asked, u64 now)
 {
-    return asked && now - asked < MOMENT;
+    return asked && now - asked < moment;
 }
 
+/*
+ * What the tables said holds for ever as long as they do not change, but for two reasons: some
+ * processors may read the tables before they read the generation; and user space uses again what
+ * has not been in the tables for a second.
+ */
 INLINE bool is_valid(u64 asked, u64 now, u32 generation, const struct config *options)
 {
-    return asked && now - asked < WHILE && generation == options->generation;
+    return asked && now - asked < lasting && generation == options->generation;
 }
 
 /* Two numbers, which user space changes with one store. */

@@ -9,11 +9,6 @@
 
 #include "lookup.h"
 
-/* How long a neighbour may take to answer, in ns. Some do not answer to redirected packets at all. */
-#define PATIENCE 20000000ULL
-/* A silence that nobody asked into for so long is over, in ns. */
-#define SILENCE 1000000000ULL
-
 /*
  * Whether the neighbour at the end of a way has had a packet by the kernel's table lately. If not,
  * this one is to go there.
@@ -56,8 +51,8 @@ static __attribute__((noinline)) bool ask(struct __sk_buff *skb, struct bpf_fib_
     way->mtu = 0xffff;
     if (result == BPF_FIB_LKUP_RET_NO_NEIGH) {
         /* Who stays silent is the portable plane's: through it the kernel tells senders. */
-        way->silent = silent && now - asked < SILENCE ? silent : now;
-        if (now - way->silent > PATIENCE)
+        way->silent = silent && now - asked < silence ? silent : now;
+        if (now - way->silent > patience)
             return false;
     } else if (result != BPF_FIB_LKUP_RET_SUCCESS) {
         return false;
@@ -81,7 +76,7 @@ static __attribute__((noinline)) bool ask(struct __sk_buff *skb, struct bpf_fib_
 GLOBAL u32 ask_for_hop(struct __sk_buff *skb, struct known_hop *known, u32 index)
 {
     struct bpf_fib_lookup lookup = { .l4_protocol = UDP };
-    u64 now = bpf_ktime_get_coarse_ns();
+    u64 now = bpf_jiffies64();
     struct hop *hop = RECORD(hops, index);
     struct cpu *cpu = this_cpu();
     bool fresh;
@@ -128,7 +123,7 @@ INLINE struct known_hop *hop_of(struct __sk_buff *skb, u32 index, const struct c
 GLOBAL u32 ask_for_host(struct __sk_buff *skb, struct host *host, u64 hi, u64 lo, u32 v6)
 {
     struct bpf_fib_lookup lookup = { .family = v6 ? AF_INET6 : AF_INET };
-    u64 now = bpf_ktime_get_coarse_ns();
+    u64 now = bpf_jiffies64();
     struct key source = { hi, lo };
     struct instance *instance;
     u32 *index, id;

@@ -2,11 +2,13 @@
 
 use std::io;
 use std::sync::atomic::{AtomicU64, Ordering::Release};
+use std::time::Duration;
 
 use aya::maps::{Array, HashMap, Map, MapData, MapError};
 use aya::programs::{ProgramError, SchedClassifier};
 use aya::util::online_cpus;
 use aya::{EbpfLoader, Pod};
+use nix::time::{ClockId, clock_getres};
 
 use super::counters::Counters;
 use super::layout::{
@@ -61,6 +63,10 @@ impl Loaded {
         loader.override_global("most_leaves", &sizes.leaves, true);
         loader.override_global("most_pairs", &sizes.pairs, true);
         loader.override_global("most_hops", &sizes.hops, true);
+        let times = TIMES.map(|(name, time)| (name, ticks(time)));
+        for (name, time) in &times {
+            loader.override_global(name, time, true);
+        }
         for (map, records) in [
             ("nodes", sizes.nodes),
             ("leaves", sizes.leaves),
@@ -238,6 +244,12 @@ fn processors() -> u32 {
     online.unwrap_or(0).saturating_add(1)
 }
 
+/// How many ticks of the kernel's clock a time is, and one at least.
+fn ticks(time: Duration) -> u64 {
+    let tick = clock_getres(ClockId::CLOCK_MONOTONIC_COARSE).map_or(TICK, Duration::from);
+    u64::try_from(time.as_nanos().div_ceil(tick.as_nanos().max(1))).unwrap_or(u64::MAX).max(1)
+}
+
 fn program(object: &mut aya::Ebpf) -> Result<&mut SchedClassifier, ProgramError> {
     object.program_mut(PROGRAM).ok_or(ProgramError::UnexpectedProgramType)?.try_into()
 }
@@ -279,6 +291,18 @@ fn too_many_ports() -> MapError {
 /// Records of the program's caches for each processor, as in `maps.h`.
 const CACHED: u32 = 4096;
 const VERDICTS: u32 = 16384;
+
+/// The program's times, as `maps.h` names them. A neighbour may not answer to redirected packets at
+/// all; who is asked a second later may.
+const TIMES: [(&str, Duration); 4] = [
+    ("moment", Duration::from_millis(10)),
+    ("lasting", Duration::from_millis(500)),
+    ("patience", Duration::from_millis(20)),
+    ("silence", Duration::from_secs(1)),
+];
+
+/// A tick, where the kernel does not tell: that of the slowest clock.
+const TICK: Duration = Duration::from_millis(10);
 
 /// How many addresses of ours there may be.
 const MOST_LOCALS: u32 = 4096;
