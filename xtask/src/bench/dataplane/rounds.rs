@@ -1,6 +1,6 @@
 //! Rounds, and what they give together. Every round does each test with all networks directly
-//! after one another, so that whatever else the machine does disturbs them alike; a figure is the
-//! median of the rounds' comparisons.
+//! after one another, so that whatever else the machine does disturbs them alike, and what is
+//! quickly done in several turns; a figure is the median of the turns' comparisons.
 
 use std::collections::BTreeMap;
 
@@ -12,7 +12,7 @@ use crate::bench::figure::{Figure, median, number};
 use crate::bench::{Effort, Measured, Tools, note};
 use crate::run::Result;
 
-/// What every round told of a network, in its order; `None` where a test failed.
+/// What every turn told of a network, in its order; `None` where a test failed.
 #[derive(Default)]
 pub(super) struct Samples(BTreeMap<(Quantity, &'static str), Vec<Option<f64>>>);
 
@@ -51,9 +51,12 @@ impl Samples {
         let mut samples = Self::default();
         for round in 0..effort.rounds {
             for test in tests {
-                // who goes first changes, so that nobody always runs on a warmer machine
-                for chain in chains.iter().cycle().skip(round).take(chains.len()) {
-                    samples.take_one(chain, *test, round, effort, missing);
+                let turns = test.turns(effort);
+                for turn in (round * turns..).take(turns) {
+                    // who goes first changes, so that nobody always runs on a warmer machine
+                    for chain in chains.iter().cycle().skip(turn).take(chains.len()) {
+                        samples.take_one(chain, *test, turn, effort, missing);
+                    }
                 }
                 let latest = samples.latest(chains, test.first());
                 note(&format!("round {} of {}: {latest}", round + 1, effort.rounds));
@@ -71,53 +74,50 @@ impl Samples {
         &mut self,
         chain: &Chain,
         test: Test,
-        round: usize,
+        turn: usize,
         effort: Effort,
         missing: &mut Vec<String>,
     ) {
         match test.run(chain, effort) {
             Ok(told) => {
                 for (quantity, value) in told {
-                    self.put(quantity, &chain.network, round, value);
+                    self.put(quantity, &chain.network, turn, value);
                 }
             }
             Err(error) => {
                 let title = chain.network.title;
-                missing.push(format!(
-                    "round {}, {title}, {}: {error}",
-                    round + 1,
-                    test.first().title()
-                ));
+                let round = turn / test.turns(effort) + 1;
+                missing.push(format!("round {round}, {title}, {}: {error}", test.first().title()));
             }
         }
     }
 
-    fn put(&mut self, quantity: Quantity, network: &Network, round: usize, value: f64) {
+    fn put(&mut self, quantity: Quantity, network: &Network, turn: usize, value: f64) {
         let values = self.0.entry((quantity, network.name)).or_default();
-        values.resize(round, None);
+        values.resize(turn, None);
         values.push(Some(value));
     }
 
-    /// The rounds' values of one network.
+    /// The turns' values of one network.
     fn of(&self, quantity: Quantity, network: &Network) -> &[Option<f64>] {
         self.0.get(&(quantity, network.name)).map_or(&[], Vec::as_slice)
     }
 
-    /// The middle of the rounds that gave something.
+    /// The middle of the turns that gave something.
     pub(super) fn median(&self, quantity: Quantity, network: &Network) -> Option<f64> {
         let values: Vec<f64> = self.of(quantity, network).iter().flatten().copied().collect();
         median(&values)
     }
 
-    /// The middle of the rounds' comparisons with the same round of `base`.
+    /// The middle of the turns' comparisons with the same turn of `base`.
     pub(super) fn compare(
         &self,
         quantity: Quantity,
         network: &Network,
         base: &Network,
     ) -> Option<f64> {
-        let rounds = self.of(quantity, network).iter().zip(self.of(quantity, base));
-        let both = rounds.filter_map(|(ours, base)| Some(quantity.compare((*ours)?, (*base)?)));
+        let turns = self.of(quantity, network).iter().zip(self.of(quantity, base));
+        let both = turns.filter_map(|(ours, base)| Some(quantity.compare((*ours)?, (*base)?)));
         median(&both.collect::<Vec<_>>())
     }
 
