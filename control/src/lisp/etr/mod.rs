@@ -125,7 +125,7 @@ impl Etr {
         if self.announce_at.is_some_and(|at| at <= now) {
             self.changes.take(CHANGES, now);
             let eids: Vec<_> = std::mem::take(&mut self.held_back).into_iter().collect();
-            self.solicitor.changed(now, &eids, &self.config.proxy_itrs);
+            self.solicitor.changed(now, &eids, &self.config.proxy_itrs, &mut self.random);
             self.announce(now);
         }
         for registration in &mut self.registrations {
@@ -134,7 +134,7 @@ impl Etr {
         if self.announce_at.is_none() && self.registrations.iter().all(Registration::settled) {
             self.solicitor.release();
         }
-        self.solicitor.tick(now, local, &mut self.random, out);
+        self.solicitor.tick(now, local, out);
         self.told(start, out);
     }
 
@@ -257,7 +257,7 @@ impl Etr {
     /// Tells Map-Servers and users of the mappings that these look different. A flapping uplink
     /// is announced a few times, then no more often than RFC 9301 §8.2 allows.
     fn changed(&mut self, now: Instant, eids: &[EidPrefix]) {
-        self.solicitor.changed(now, eids, &self.config.proxy_itrs);
+        self.solicitor.changed(now, eids, &self.config.proxy_itrs, &mut self.random);
         if self.changes.take(CHANGES, now) {
             self.announce(now);
         } else {
@@ -306,7 +306,7 @@ impl Etr {
         self.reregister(now, local, out);
         let changed = changes(&before, &self.database);
         if !changed.is_empty() {
-            self.solicitor.changed(now, &changed, &self.config.proxy_itrs);
+            self.solicitor.changed(now, &changed, &self.config.proxy_itrs, &mut self.random);
             self.announce(now);
         }
         self.tick(now, local, out);

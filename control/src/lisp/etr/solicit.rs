@@ -32,6 +32,9 @@ pub(super) struct Solicitor {
     told: HashMap<IpAddr, Instant>,
     /// Nothing is said until then.
     held_until: Option<Instant>,
+    /// Of all SMRs about the latest change: who gets one at each of its RLOCs can tell that they are
+    /// the same news.
+    nonce: Nonce,
 }
 
 impl Solicitor {
@@ -52,7 +55,13 @@ impl Solicitor {
     }
 
     /// These mappings look different now.
-    pub(super) fn changed(&mut self, now: Instant, eids: &[EidPrefix], proxy_itrs: &[IpAddr]) {
+    pub(super) fn changed(
+        &mut self,
+        now: Instant,
+        eids: &[EidPrefix],
+        proxy_itrs: &[IpAddr],
+        random: &mut Random,
+    ) {
         let recent = self.active.iter().filter(|&(_, &last)| now.since(last) <= AUDIENCE);
         let audience: HashSet<IpAddr> =
             recent.map(|(&rloc, _)| rloc).chain(proxy_itrs.iter().copied()).collect();
@@ -60,6 +69,7 @@ impl Solicitor {
             return;
         }
         self.held_until = Some(now + HOLD);
+        self.nonce = Nonce(random.u64());
         for rloc in audience {
             let at = self.told.get(&rloc).map_or(now, |&told| now.max(told + SPACING));
             self.due.set_earlier(rloc, at);
@@ -90,31 +100,18 @@ impl Solicitor {
         Some(self.held_until.map_or(due, |held| held.max(due)))
     }
 
-    pub(super) fn tick(
-        &mut self,
-        now: Instant,
-        local: &Local,
-        random: &mut Random,
-        out: &mut Actions,
-    ) {
+    pub(super) fn tick(&mut self, now: Instant, local: &Local, out: &mut Actions) {
         if self.held_until.is_some_and(|held| now < held) {
             return;
         }
         self.held_until = None;
         while let Some(rloc) = self.due.due(now) {
-            self.tell(now, rloc, local, random, out);
+            self.tell(now, rloc, local, out);
         }
     }
 
     /// Sends `rloc` one SMR about as much as it takes at once.
-    fn tell(
-        &mut self,
-        now: Instant,
-        rloc: IpAddr,
-        local: &Local,
-        random: &mut Random,
-        out: &mut Actions,
-    ) {
+    fn tell(&mut self, now: Instant, rloc: IpAddr, local: &Local, out: &mut Actions) {
         let Some(pending) = self.pending.get_mut(&rloc) else { return };
         let news = pending.values().any(|&left| left == REPEATS);
         let eids = next(pending, rloc, news);
@@ -123,7 +120,7 @@ impl Solicitor {
         if let Some(way) = local.way_to(rloc)
             && !eids.is_empty()
         {
-            let bytes = smr(&eids, local, random).to_bytes();
+            let bytes = smr(&eids, local, self.nonce).to_bytes();
             let to = (rloc, CONTROL_PORT).into();
             out.0.push(Action::Send { from: way.from, uplink: way.uplink, to, bytes });
             // A repetition must not keep the next change waiting.
@@ -165,7 +162,7 @@ fn next(pending: &mut BTreeMap<EidPrefix, u32>, rloc: IpAddr, news: bool) -> Vec
 
 /// An SMR says which prefix changed both as the record and as its source EID: receivers differ in
 /// where they look.
-fn smr(eids: &[EidPrefix], local: &Local, random: &mut Random) -> MapRequest {
+fn smr(eids: &[EidPrefix], local: &Local, nonce: Nonce) -> MapRequest {
     let source_eid = eids
         .first()
         .map(|eid| Address::in_instance(eid.instance, eid.prefix.address()))
@@ -178,7 +175,7 @@ fn smr(eids: &[EidPrefix], local: &Local, random: &mut Random) -> MapRequest {
     MapRequest {
         smr: true,
         no_reply: true,
-        nonce: Nonce(random.u64()),
+        nonce,
         source_eid,
         itr_rlocs,
         eids: eids.iter().map(|&e| RequestedEid { subscribe: false, eid: e.into() }).collect(),

@@ -164,7 +164,7 @@ impl Itr {
         }
         for eid in targets {
             let key = Key::Cache(eid);
-            match self.solicited.came(now, eid, self.pending.contains(key)) {
+            match self.solicited.came(now, eid, request.nonce, self.pending.contains(key)) {
                 Verdict::Ask => {
                     self.pending.ask(now, key, eid, Why::Solicited);
                 }

@@ -144,12 +144,16 @@ impl Site {
     }
 
     fn smrs(&mut self) -> Vec<(IpAddr, Vec<String>)> {
+        let eids = |smr: MapRequest| {
+            smr.eids.iter().map(|e| e.eid.prefix().unwrap().to_string()).collect()
+        };
+        self.smr_messages().into_iter().map(|(to, smr)| (to, eids(smr))).collect()
+    }
+
+    fn smr_messages(&mut self) -> Vec<(IpAddr, MapRequest)> {
         let smrs = self.sent().into_iter().filter_map(|(_, to, bytes)| {
             match Message::from_bytes(&bytes) {
-                Ok(Message::MapRequest(r)) if r.smr && r.no_reply => {
-                    let eids = r.eids.iter().map(|e| e.eid.prefix().unwrap().to_string());
-                    Some((to.ip(), eids.collect()))
-                }
+                Ok(Message::MapRequest(r)) if r.smr && r.no_reply => Some((to.ip(), r)),
                 _ => None,
             }
         });

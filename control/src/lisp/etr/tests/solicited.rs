@@ -42,6 +42,33 @@ fn those_that_send_to_us_are_told_of_a_change_after_the_map_server() {
     assert_eq!(site.smrs(), [(ip("198.51.100.200"), told)], "the other one has heard");
 }
 
+/// A router with several RLOCs gets an SMR at each.
+#[test]
+fn one_change_has_one_nonce_and_the_next_another() {
+    let mut site = Site::new(config(&[MS], &["10.1.0.0/16"]));
+    site.acknowledge_all();
+    let heard = |last: u8| Traffic {
+        uplink: UplinkId(1),
+        rloc: [198, 51, 100, last].into(),
+        sent: 0,
+        received: 5,
+    };
+    site.etr.traffic(site.now, &[heard(77), heard(78)]);
+    let mut nonces = Vec::new();
+    for wan in [false, true] {
+        site.sent();
+        site.uplinks(vec![uplink(1, WAN, wan), uplink(2, LTE, true)]);
+        site.acknowledge_all();
+        site.pass(3.0);
+        nonces.push(site.smr_messages().into_iter().map(|(_, smr)| smr.nonce).collect::<Vec<_>>());
+    }
+    let [first, second] = &nonces[..] else { panic!() };
+    for nonces in [first, second] {
+        assert!(nonces.len() >= 2 && nonces.iter().all(|nonce| *nonce == nonces[0]), "{nonces:?}");
+    }
+    assert_ne!(first[0], second[0]);
+}
+
 #[test]
 fn all_that_changed_is_told_at_once_and_repeated_one_by_one() {
     let (mut site, peer) = heard_from_a_peer(&["10.1.0.0/16", "10.2.0.0/16"]);

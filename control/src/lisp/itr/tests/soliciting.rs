@@ -3,9 +3,14 @@ use weft_packet::lisp::RequestedEid;
 
 /// A site says that a mapping changed.
 fn smr(story: &mut Story, eids: &[&str]) {
+    news(story, eids, 99);
+}
+
+/// It says so with this nonce.
+fn news(story: &mut Story, eids: &[&str], nonce: u64) {
     let request = MapRequest {
         smr: true,
-        nonce: Nonce(99),
+        nonce: Nonce(nonce),
         itr_rlocs: vec![Address::Ip(ip("203.0.113.66"))],
         eids: eids.iter().map(|e| RequestedEid { subscribe: false, eid: eid(e).into() }).collect(),
         ..MapRequest::default()
@@ -70,8 +75,8 @@ fn solicitations_are_answered_once_in_three_seconds_and_the_last_one_counts() {
     smr(&mut story, &["10.1.0.0/16"]);
     story.pass(Duration::from_millis(500));
     story.serve(&[MR1], &[site("10.1.0.0/16", 15, &["203.0.113.3"])]);
-    for _ in 0..20 {
-        smr(&mut story, &["10.1.0.0/16"]);
+    for nonce in 0..20 {
+        news(&mut story, &["10.1.0.0/16"], nonce);
     }
     assert_eq!(story.asked.len(), 1);
     story.pass_secs(20);
@@ -94,6 +99,23 @@ fn solicitations_that_come_to_each_of_our_rlocs_are_one() {
     assert_eq!(story.asked.len(), 1);
     smr(&mut story, &["10.1.0.0/16"]);
     assert_eq!(story.asked.len(), 2, "the next news does not wait for the same news");
+}
+
+#[test]
+fn one_that_comes_after_the_answer_is_the_same_news_if_its_nonce_is() {
+    let mut story = with_mapping();
+    story.serve(&[MR1], &[site("10.1.0.0/16", 15, &["203.0.113.2"])]);
+    for _ in 0..4 {
+        news(&mut story, &["10.1.0.0/16"], 1);
+        story.pass(Duration::from_millis(10));
+    }
+    story.pass(Duration::from_millis(3500));
+    assert_eq!(story.asked.len(), 1);
+    news(&mut story, &["10.1.0.0/16"], 2);
+    assert_eq!(story.asked.len(), 2, "the next news does not wait for the same news");
+    news(&mut story, &["10.1.0.0/16"], 3);
+    story.pass(Duration::from_millis(3500));
+    assert_eq!(story.asked.len(), 3, "news is not lost");
 }
 
 #[test]
