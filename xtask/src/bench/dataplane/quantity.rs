@@ -53,7 +53,7 @@ impl Test {
     pub(super) fn turns(self, effort: Effort) -> usize {
         match self {
             _ if effort.quick => 1,
-            Self::Tcp(_) => 1,
+            Self::Tcp(_) => 2,
             Self::Flood(_) => 3,
             Self::Ping => 10,
         }
@@ -149,7 +149,7 @@ impl Quantity {
 
 /// Gbit/s that arrived, after a second that does not count.
 fn tcp(chain: &Chain, streams: u8, effort: Effort) -> Result<f64> {
-    let (streams, seconds) = (streams.to_string(), if effort.quick { "1" } else { "4" });
+    let (streams, seconds) = (streams.to_string(), if effort.quick { "1" } else { "2" });
     let client = ["timeout", "20", "iperf3", "--client", FAR, "--json", "--affinity", "0,1"];
     let mut client = chain.inside("h1", &client)?;
     client.args(["--time", seconds, "--omit", "1", "--parallel", &streams]);
