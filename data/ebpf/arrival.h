@@ -117,8 +117,9 @@ INLINE bool is_ours(struct arrival *arrival, const struct cpu *cpu, u64 now)
     u64 mixed = locators[0] ^ locators[1] ^ locators[2] ^ (locators[3] << 31 | locators[3] >> 33);
     struct tunnel *kept = OWN(tunnels, CACHED, place(mixed, CACHED));
 
-    if (!kept)
-        return false;
+    arrival->pair = 0;
+    if (unlikely(!kept))
+        return bpf_map_lookup_elem(&locals, locators);
     if (unlikely(!is_valid(kept->asked, now, kept->generation, &cpu->options)
                  || kept->locators[1] != locators[1] || kept->locators[3] != locators[3]
                  || kept->locators[0] != locators[0] || kept->locators[2] != locators[2])) {

@@ -190,7 +190,7 @@ INLINE int take_out(struct __sk_buff *skb, const struct arrival *arrival, struct
 /* Leaves a packet that came to a data port of ours to the portable plane. */
 GLOBAL int to_socket(struct __sk_buff *skb, u32 v6)
 {
-    struct cpu *cpu = this_cpu();
+    struct cpu *cpu = some_cpu();
 
     if (cpu && cpu->options.flags & CONFIG_STEER)
         steer(skb, sizeof(struct ethernet), v6, cpu->options.flags & CONFIG_VXLAN);
@@ -206,7 +206,7 @@ INLINE int decapsulate(struct __sk_buff *skb, u32 v6)
     void *start = (void *)(long)skb->data + sizeof(struct ethernet);
     void *end = (void *)(long)skb->data_end;
     u64 now = bpf_jiffies64();
-    struct cpu *cpu = this_cpu();
+    struct cpu *cpu = some_cpu();
     struct arrival arrival;
     int verdict;
 

@@ -158,7 +158,7 @@ const volatile u32 most_hops = 0;   /* of `next_hops` */
     ({                                                              \
         u32 cpu_ = bpf_get_smp_processor_id(), index_ = (index);    \
                                                                     \
-        likely(cpu_ < most_cpus && index_ < (each))                \
+        likely(cpu_ < most_cpus && index_ < (each))                 \
             ? RECORD(map, cpu_ * (each) + index_)                   \
             : (void *)0;                                            \
     })
@@ -167,6 +167,14 @@ const volatile u32 most_hops = 0;   /* of `next_hops` */
 INLINE struct cpu *this_cpu(void)
 {
     return OWN(each_cpu, 1, 0);
+}
+
+/* The same, or that of another processor for one that has no tables: to read the options. */
+INLINE struct cpu *some_cpu(void)
+{
+    struct cpu *cpu = this_cpu();
+
+    return likely(cpu) ? cpu : RECORD(each_cpu, 0);
 }
 
 /* Where in `ports` an interface is that is not at its own place; PORTS = nowhere. */
@@ -197,8 +205,8 @@ INLINE struct port *port_of(u32 ifindex)
  * today's remedies more than the rest of a question whether something is still valid. User space
  * knows how long a tick is.
  */
-const volatile u64 moment = 0;   /* how long holds what the kernel said, which does not tell of changes */
-const volatile u64 lasting = 0;  /* how long holds what the tables said, as long as they do not change */
+const volatile u64 moment = 0;   /* how long holds what the kernel said */
+const volatile u64 lasting = 0;  /* how long holds what the tables said, if they do not change */
 const volatile u64 patience = 0; /* how long a neighbour may take to answer */
 const volatile u64 silence = 0;  /* after so long a silence that nobody asked into is over */
 

@@ -292,8 +292,8 @@ fn too_many_ports() -> MapError {
 const CACHED: u32 = 4096;
 const VERDICTS: u32 = 16384;
 
-/// The program's times, as `maps.h` names them. A neighbour may not answer to redirected packets at
-/// all; who is asked a second later may.
+/// The program's times, as `maps.h` names them. Patience is needed since some neighbours do not answer
+/// to redirected packets at all.
 const TIMES: [(&str, Duration); 4] = [
     ("moment", Duration::from_millis(10)),
     ("lasting", Duration::from_millis(500)),

@@ -5,7 +5,7 @@
 use std::sync::atomic::Ordering::{Acquire, Relaxed};
 use std::time::Instant;
 
-use super::{Key, Node, SLOTS, Slot, Start, Trie, halves};
+use super::{Node, SLOTS, Slot, Start, Trie, halves};
 use crate::ebpf::records::{Records, Table, fill, join};
 
 /// One for each first octet.
@@ -74,8 +74,7 @@ impl Trie {
                         .zip(slots)
                         .for_each(|(to, slot)| to.store(slot, Relaxed));
                 } else {
-                    let Key(path) = node.path();
-                    Node(words).lead(records, Key(path).octet(1), child, 0);
+                    Node(words).lead(records, node.path().octet(1), child, 0);
                 }
             }
         }
