@@ -39,7 +39,7 @@ GLOBAL u32 longest_match(u32 root, u64 hi, u64 lo)
         }
         entry = node->next[(depth < 8 ? hi >> (56 - depth * 8) : lo >> ((120 - depth * 8) & 63))
                            & 0xff];
-        if (!(entry & NODE_CHILD)) {
+        if (!(entry & (NODE_CHILD | NODE_SKIPS))) {
             if (entry)
                 return entry;
             break;
@@ -53,68 +53,54 @@ GLOBAL u32 longest_match(u32 root, u64 hi, u64 lo)
     return node ? node->leaf : 0;
 }
 
-/*
- * The same for IPv4, whose four octets need no loop. With a million prefixes a processor that has
- * less to do between two nodes has more lookups under way; so in a trie of many prefixes it begins
- * at the node of the first octet, of which `wide` is that of 0.
- */
-GLOBAL u32 longest_match4(u32 root, u32 wide, u32 address)
+/* Where an octet leads from a node; 0 = nowhere. */
+INLINE u32 follow(u32 index, u32 octet)
 {
-    u32 start = wide ? wide + (address >> 24) : root;
-    u32 above = start, entry = start, rest = wide ? address << 8 : address;
-    struct node *node;
+    struct node *node = RECORD(nodes, index & NODE_INDEX);
 
-#pragma unroll
-    for (int step = 0; step < 4; step++) {
-        u32 index = entry & NODE_INDEX;
+    return node ? node->next[octet & 0xff] : 0;
+}
 
-        node = RECORD(nodes, index);
-        if (!node)
-            break;
-        if (unlikely(entry & (NODE_LEAFED | NODE_SKIPS))) {
-            if (entry & NODE_LEAFED) {
-                above = index;
-            } else {
-                u32 depth = node->depth & 3;
+/*
+ * The same for IPv4 in a trie of many prefixes, where the nodes of all first octets lie side by side
+ * from `wide` on. With a million prefixes a processor has the more lookups under way, the less it
+ * has to do between two nodes; so what is rare, longest_match has to find out: 0 = ask there.
+ */
+INLINE u32 likely_match4(u32 wide, u32 address)
+{
+    u32 entry = follow(wide + (address >> 24), address >> 16);
 
-                if (depth && (address ^ (u32)(node->path_hi >> 32)) >> (32 - depth * 8))
-                    break;
-                rest = address << depth * 8;
-            }
-        }
-        entry = node->next[rest >> 24];
-        if (!(entry & NODE_CHILD)) {
-            if (entry)
-                return entry;
-            break;
-        }
-        rest <<= 8;
+    if (entry & NODE_CHILD) {
+        entry = follow(entry, address >> 8);
+        if (entry & NODE_CHILD)
+            entry = follow(entry, address);
     }
-    if (above == start && wide) {
-        node = RECORD(nodes, root);
-        /* Whether the leaf of the first node counts, the root says. */
-        if (node && !(node->next[address >> 24] & NODE_LEAFED))
-            return node->leaf;
-    }
-    node = RECORD(nodes, above);
-    return node ? node->leaf : 0;
+    return entry & NODE_SKIPS ? 0 : entry;
 }
 
 INLINE u32 leaf_of(const struct instance *instance, struct key address, bool v6)
 {
     u32 root = v6 ? instance->root6 : instance->root4;
+    u32 wide = v6 ? 0 : instance->wide4;
+    u32 leaf = wide ? likely_match4(wide, address.hi >> 32) : 0;
 
-    if (!root)
-        return 0;
-    return v6 ? longest_match(root, address.hi, address.lo)
-              : longest_match4(root, instance->wide4, address.hi >> 32);
+    if (likely(leaf) || !root)
+        return leaf;
+    return longest_match(root, address.hi, address.lo);
 }
 
-INLINE bool is_local(const struct instance *instance, struct key address, bool v6)
+/* Whether an address is behind us, in the instance with this index. */
+GLOBAL int is_local(u32 instance, u64 hi, u64 lo, u32 v6)
 {
-    u32 index = leaf_of(instance, address, v6);
-    struct leaf *leaf = index ? RECORD(leaves, index) : 0;
+    struct instance *of = RECORD(instances, instance);
+    struct key address = { hi, lo };
+    struct leaf *leaf;
+    u32 index;
 
+    if (!of)
+        return false;
+    index = leaf_of(of, address, v6);
+    leaf = index ? RECORD(leaves, index) : 0;
     return leaf && leaf->target.kind == LEAF_LOCAL;
 }
 
@@ -146,14 +132,14 @@ INLINE bool is_for_us(struct key destination, bool v6)
     return bpf_map_lookup_elem(&locals, &address);
 }
 
-/* The leaf of what is for a tunnel, 0 = it is not. */
-INLINE u32 judge(const struct instance *instance, const struct verdict *packet, bool v6)
+/* The leaf of what is for a tunnel, 0 = it is not. `index` is that of the instance. */
+INLINE u32 judge(const struct instance *instance, u32 index, const struct verdict *packet, bool v6)
 {
     if (!(instance->flags & INSTANCE_USED) || instance->id != packet->id)
         return 0;
     if (!is_unicast(packet->destination, v6) || is_for_us(packet->destination, v6))
         return 0;
-    if (!(instance->flags & INSTANCE_ANY_SOURCE) && !is_local(instance, packet->source, v6))
+    if (!(instance->flags & INSTANCE_ANY_SOURCE) && !is_local(index, packet->source.hi, packet->source.lo, v6))
         return 0;
     return leaf_of(instance, packet->destination, v6);
 }
@@ -184,7 +170,7 @@ GLOBAL int ask_tables(struct verdict *verdict, u32 instance, u32 v6)
     /* User space writes the generation after the tables, so it is read before them. */
     verdict->generation = *(volatile u32 *)&cpu->options.generation;
     verdict->asked = bpf_jiffies64();
-    verdict->leaf = judge(of, verdict, v6);
+    verdict->leaf = judge(of, instance, verdict, v6);
     target = read_record(verdict->leaf ? RECORD(leaves, verdict->leaf) : 0).target;
     verdict->kind = target.kind;
     verdict->group = target.group;

@@ -140,7 +140,7 @@ GLOBAL u32 ask_for_host(struct __sk_buff *skb, struct host *host, u64 hi, u64 lo
     write_key(lookup.src, source, v6);
     write_key(lookup.dst, host->address, v6);
     lookup.ifindex = instance->device;
-    host->local = is_local(instance, host->address, v6);
+    host->local = is_local(*index, host->address.hi, host->address.lo, v6);
     return ask(skb, &lookup, 0, &host->way, now);
 }
 

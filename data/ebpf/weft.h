@@ -71,9 +71,9 @@ struct instance {
     u32 wide4; /* the first of 256 nodes of depth 1, by first octet; 0 = only the root leads there */
 };
 
-#define NODE_CHILD 0x80000000u
-#define NODE_SKIPS 0x40000000u  /* with NODE_CHILD: more than one octet deeper */
-#define NODE_LEAFED 0x20000000u /* with NODE_CHILD: one octet deeper, and its leaf counts */
+#define NODE_CHILD 0x80000000u  /* a node one octet deeper */
+#define NODE_SKIPS 0x40000000u  /* a node more than one octet deeper */
+#define NODE_LEAFED 0x20000000u /* with NODE_CHILD: its leaf counts */
 #define NODE_INDEX 0x1fffffffu
 
 /*
@@ -85,7 +85,7 @@ struct node {
     u64 path_lo;
     u32 depth;
     u32 leaf;      /* of the prefix of exactly `depth` octets, if what leads here is NODE_LEAFED */
-    u32 next[256]; /* by the octet at `depth`: NODE_CHILD [| a mark] | node, leaf, or 0 */
+    u32 next[256]; /* by the octet at `depth`: marks and a node, a leaf, or 0 */
 };
 
 enum leaf_kind {

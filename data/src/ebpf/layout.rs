@@ -113,18 +113,17 @@ pub(super) struct Node {
     pub(super) depth: u32,
     /// Of the prefix of exactly `depth` octets, if what leads here is [`Node::LEAFED`].
     pub(super) leaf: u32,
-    /// By the octet at `depth`: [`Node::CHILD`] (and perhaps another mark) and a node, a leaf,
-    /// or 0.
+    /// By the octet at `depth`: marks and a node, a leaf, or 0.
     pub(super) next: [u32; 256],
 }
 
 impl Node {
-    /// Marks a node among the leaves in `next`.
+    /// Marks a node one octet deeper.
     pub(super) const CHILD: u32 = 1 << 31;
-    /// Marks a child more than one octet deeper. Only there a reader has to look at the path in
+    /// Marks a node more than one octet deeper. Only there a reader has to look at the path in
     /// the head, which saves a miss in the cache for each level of a large trie.
     pub(super) const SKIPS: u32 = 1 << 30;
-    /// Marks a child one octet deeper whose leaf counts.
+    /// Marks a [`Node::CHILD`] whose leaf counts.
     pub(super) const LEAFED: u32 = 1 << 29;
     /// The number of a child.
     pub(super) const INDEX: u32 = Self::LEAFED - 1;

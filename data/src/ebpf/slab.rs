@@ -130,8 +130,8 @@ fn class(length: usize) -> Option<u8> {
 
 const CLASSES: usize = 9;
 
-/// Numbers of leaves leave one bit to the tries.
-const ENDLESS: u32 = 1 << 31;
+/// Numbers of leaves leave two bits to the tries.
+const ENDLESS: u32 = 1 << 30;
 
 /// How long a released record is not used again. The program runs for microseconds.
 const GRACE: Duration = Duration::from_secs(1);

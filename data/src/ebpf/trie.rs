@@ -291,12 +291,26 @@ impl Trie {
 /// same; tests hold both to it.
 pub(super) fn lookup(records: &impl Records, start: Start, address: IpAddr) -> u32 {
     let key = Key::of(address);
-    let (mut at, mut depth, mut skips) = (start.root, 0, false);
-    if start.wide != 0 {
-        (at, depth) = (start.wide + u32::from(key.octet(0)), 1);
+    let likely = if start.wide == 0 { 0 } else { likely_match(records, start.wide, key) };
+    if likely == 0 { longest_match(records, start.root, key) } else { likely }
+}
+
+/// The same from the first of the nodes that lie side by side, 0 when that takes more than to follow
+/// the octets.
+fn likely_match(records: &impl Records, wide: u32, key: Key) -> u32 {
+    let mut at = wide + u32::from(key.octet(0));
+    for depth in 1..4 {
+        let number = Node::of(records, at).number(key.octet(depth));
+        if number & layout::Node::CHILD == 0 {
+            return if number & layout::Node::SKIPS == 0 { number } else { 0 };
+        }
+        at = number & layout::Node::INDEX;
     }
-    let first = at;
-    let mut above = first;
+    0
+}
+
+fn longest_match(records: &impl Records, root: u32, key: Key) -> u32 {
+    let (mut at, mut above, mut depth, mut skips) = (root, root, 0, false);
     for _ in 0..=16 {
         if at == 0 {
             break;
@@ -320,12 +334,7 @@ pub(super) fn lookup(records: &impl Records, start: Start, address: IpAddr) -> u
         skips = number & layout::Node::SKIPS != 0;
         depth += 1;
     }
-    let root = Node::of(records, start.root);
-    // Whether the leaf of the first node counts, the root says.
-    if above != first || root.number(key.octet(0)) & layout::Node::LEAFED != 0 {
-        return Node::of(records, above).leaf();
-    }
-    root.leaf()
+    Node::of(records, above).leaf()
 }
 
 /// The prefixes that may inherit the addresses of `prefix` within its home, longest first.
@@ -446,7 +455,7 @@ impl Slot {
     }
 
     fn from_number(number: u32) -> Self {
-        match number & layout::Node::CHILD {
+        match number & (layout::Node::CHILD | layout::Node::SKIPS) {
             0 => Self::leaf(number),
             _ => Self::Node(number & layout::Node::INDEX),
         }
@@ -507,14 +516,14 @@ impl<'a> Node<'a> {
         let skips = node.depth() != self.depth() + 1;
         debug_assert!(leaf == 0 || !skips, "the octets it skips are not the child's to answer for");
         let mark = match (leaf, skips) {
-            (0, false) => 0,
+            (0, false) => layout::Node::CHILD,
             (0, true) => layout::Node::SKIPS,
-            _ => layout::Node::LEAFED,
+            _ => layout::Node::CHILD | layout::Node::LEAFED,
         };
         if leaf != 0 {
             node.set_leaf(leaf);
         }
-        self.set_number(octet, layout::Node::CHILD | mark | child);
+        self.set_number(octet, mark | child);
     }
 
     /// The leaf of the child an octet leads to, 0 if none counts.

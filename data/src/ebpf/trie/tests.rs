@@ -309,6 +309,7 @@ fn children_that_skip_octets_or_have_a_leaf_are_marked() {
                 let number = parent.number(octet);
                 let skips = Node::of(&both.memory, child).depth() != parent.depth() + 1;
                 assert_eq!(number & layout::Node::SKIPS != 0, skips, "{number:#x}");
+                assert_eq!(number & layout::Node::CHILD != 0, !skips, "{number:#x}");
                 skipping += u32::from(skips);
                 leafed += u32::from(number & layout::Node::LEAFED != 0);
                 nodes.push(child);

@@ -1,6 +1,6 @@
 //! In a trie of many IPv4 prefixes the nodes of depth 1 lie side by side, one for each first octet,
-//! so that lookups can begin there: with one node less to wait for, a processor has more of them
-//! under way. The root leads to them as to any other nodes.
+//! so that lookups can begin there and need only to follow the octets. The root leads to them as to
+//! any other nodes.
 
 use std::sync::atomic::Ordering::{Acquire, Relaxed};
 use std::time::Instant;
@@ -13,8 +13,8 @@ const NODES: usize = 256;
 
 /// How many prefixes a trie has that is worth so many nodes, and after how many more it is tried
 /// again.
-const FROM: u32 = 4096;
-const STEP: u32 = 1024;
+const FROM: u32 = 256;
+const STEP: u32 = 256;
 
 impl Trie {
     /// Makes the trie of IPv4 at `start`, of so many prefixes, a wide one if that is worth it, and if
