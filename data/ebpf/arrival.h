@@ -114,8 +114,8 @@ GLOBAL int ask_for_locators(struct tunnel *tunnel)
 INLINE bool is_ours(struct arrival *arrival, const struct cpu *cpu, u64 now)
 {
     const u64 *locators = arrival->locators;
-    u64 mixed = locators[0] ^ locators[1] ^ locators[2] ^ (locators[3] << 31 | locators[3] >> 33);
-    struct tunnel *kept = OWN(tunnels, CACHED, place(mixed, CACHED));
+    struct key remote = { swap64(locators[2]), swap64(locators[3]) };
+    struct tunnel *kept = OWN(tunnels, CACHED, place(remote, locators[0] ^ locators[1], CACHED));
 
     arrival->pair = 0;
     if (unlikely(!kept))

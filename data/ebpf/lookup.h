@@ -104,10 +104,21 @@ GLOBAL int is_local(u32 instance, u64 hi, u64 lo, u32 v6)
     return leaf && leaf->target.kind == LEAF_LOCAL;
 }
 
-/* Direct-mapped caches: where in one of so many records the answer for some question is kept. */
-INLINE u32 place(u64 question, u32 records)
+/* All bits of a number have a part in what this gives. */
+INLINE u32 halve(u64 number)
 {
-    return question * 0x9e3779b97f4a7c15ULL >> 40 & (records - 1);
+    return number ^ number >> 32;
+}
+
+/*
+ * Direct-mapped caches: where in one of so many records the answer is kept for a question about an
+ * address and more. Neighbours do not meet, be they hosts of a network or networks of a site.
+ */
+INLINE u32 place(struct key address, u64 more, u32 records)
+{
+    u32 near = halve(address.hi ^ address.lo), far = halve(more) * 0x9e3779b97f4a7c15ULL >> 32;
+
+    return (near + (near >> __builtin_ctz(records)) + far) & (records - 1);
 }
 
 /* Writes an address as it stands in the keys of `pairs` and `locals`. */
@@ -183,8 +194,8 @@ INLINE struct verdict *verdict_on(const struct packet *packet, u32 instance, u32
                                   const struct cpu *cpu, u64 now)
 {
     struct key from = packet->source, to = packet->destination;
-    u64 mixed = from.hi ^ from.lo ^ (to.hi << 31 | to.hi >> 33) ^ to.lo ^ id;
-    struct verdict *kept = OWN(verdicts, VERDICTS, place(mixed, VERDICTS));
+    u32 where = place(to, from.hi ^ from.lo ^ id, VERDICTS);
+    struct verdict *kept = OWN(verdicts, VERDICTS, where);
 
     if (kept
         && unlikely(!is_valid(kept->asked, now, kept->generation, &cpu->options)

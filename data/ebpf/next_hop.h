@@ -16,8 +16,8 @@
 INLINE bool is_minded(const struct next_hop *way, u64 now)
 {
     const u64 *address = (const u64 *)way->gateway;
-    struct neighbour *kept = RECORD(neighbours,
-                                    place(address[0] ^ address[1] ^ way->ifindex, CACHED));
+    struct key gateway = { swap64(address[0]), swap64(address[1]) };
+    struct neighbour *kept = RECORD(neighbours, place(gateway, way->ifindex, CACHED));
 
     if (!kept)
         return false;
@@ -152,7 +152,7 @@ INLINE struct host *host_of(struct __sk_buff *skb, const struct packet *packet, 
                             u32 *fresh)
 {
     struct key address = packet->destination;
-    struct host *host = OWN(hosts, CACHED, place(address.hi ^ address.lo ^ id, CACHED));
+    struct host *host = OWN(hosts, CACHED, place(address, id, CACHED));
     bool known;
 
     *fresh = 0;

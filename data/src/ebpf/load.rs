@@ -309,6 +309,11 @@ const MOST_LOCALS: u32 = 4096;
 
 #[cfg(test)]
 mod tests {
+    use aya::programs::{TestRun, TestRunOptions};
+    use nix::sched::{CpuSet, sched_setaffinity};
+    use nix::unistd::Pid;
+    use weft_packet::ip::checksum::Sum;
+
     use super::super::LEAST;
     use super::*;
 
@@ -343,5 +348,52 @@ mod tests {
         let huge = Capacities { nodes: u32::MAX, ..LEAST };
         let Err(refusal) = Loaded::new(&huge) else { panic!("four terabytes") };
         assert!(refusal.to_string().contains("`nodes`"), "{refusal}");
+    }
+
+    #[test]
+    fn answers_about_neighbours_are_all_kept() {
+        let hosts_of_a_network = |n| [10, 2, 0, n];
+        let networks_of_a_site = |n| [10, 2, n, 1];
+        for address in [hosts_of_a_network, networks_of_a_site] {
+            let mut loaded = match Loaded::new(&LEAST) {
+                Ok((loaded, _)) => loaded,
+                Err(refusal) => return println!("skipped: {refusal}"),
+            };
+            // packets of a test come in by the loopback interface
+            let port = Port { ifindex: 1, instance: 0, flags: Port::ENCAP, id: 0 };
+            loaded.set_port(1, Some(port)).unwrap();
+            for n in 0..=u8::MAX {
+                run(&mut loaded, &frame_to(address(n)));
+            }
+            assert_eq!(answers(&loaded), 256, "as {:?}", address(7));
+        }
+    }
+
+    /// Has the program see a frame, always on the same processor.
+    fn run(loaded: &mut Loaded, frame: &[u8]) {
+        let mut only = CpuSet::new();
+        only.set(0).unwrap();
+        sched_setaffinity(Pid::from_raw(0), &only).unwrap();
+        let options = TestRunOptions { data_in: Some(frame), ..TestRunOptions::new() };
+        loaded.program().unwrap().test_run(options).unwrap();
+    }
+
+    /// An empty IPv4 packet from 10.1.0.1 in an Ethernet frame.
+    fn frame_to(host: [u8; 4]) -> Vec<u8> {
+        let mut packet = [0x45, 0, 0, 20, 0, 0, 0, 0, 64, 59, 0, 0, 10, 1, 0, 1, 0, 0, 0, 0];
+        packet[16..].copy_from_slice(&host);
+        let checksum = Sum::ZERO.with(&packet).checksum();
+        packet[10..12].copy_from_slice(&checksum.to_be_bytes());
+        [&[0; 12][..], &[0x08, 0x00], &packet].concat()
+    }
+
+    /// How many answers about pairs of hosts the program keeps.
+    fn answers(loaded: &Loaded) -> usize {
+        let map = loaded.object.map("verdicts").unwrap();
+        let records: Array<_, [u64; 8]> = map.try_into().unwrap();
+        records
+            .iter()
+            .filter(|record| record.as_ref().is_ok_and(|record| *record != [0; 8]))
+            .count()
     }
 }
