@@ -56,8 +56,12 @@ pub(super) struct Storage {
 impl Loaded {
     /// Loads the program with maps of these sizes, all empty. It runs nowhere yet.
     pub(super) fn new(sizes: &Capacities) -> Result<(Self, Storage), Refusal> {
+        Self::with_processors(processors(), sizes)
+    }
+
+    /// The same with tables for the first so many processors.
+    fn with_processors(processors: u32, sizes: &Capacities) -> Result<(Self, Storage), Refusal> {
         let mut loader = EbpfLoader::new();
-        let processors = processors();
         let each = |records: u32| records.saturating_mul(processors);
         loader.override_global("most_cpus", &processors, true);
         loader.override_global("most_leaves", &sizes.leaves, true);
@@ -308,92 +312,4 @@ const TICK: Duration = Duration::from_millis(10);
 const MOST_LOCALS: u32 = 4096;
 
 #[cfg(test)]
-mod tests {
-    use aya::programs::{TestRun, TestRunOptions};
-    use nix::sched::{CpuSet, sched_setaffinity};
-    use nix::unistd::Pid;
-    use weft_packet::ip::checksum::Sum;
-
-    use super::super::LEAST;
-    use super::*;
-
-    #[test]
-    fn interfaces_whose_numbers_meet_have_a_place_each() {
-        let mut loaded = match Loaded::new(&LEAST) {
-            Ok((loaded, _)) => loaded,
-            Err(refusal) => return println!("skipped: {refusal}"),
-        };
-        let meeting = |nth: u32| 5 + nth * 16384;
-        let port = |ifindex| Port { ifindex, instance: 0, flags: Port::ENCAP, id: 0 };
-        for ifindex in (0..8).map(meeting) {
-            loaded.set_port(ifindex, Some(port(ifindex))).unwrap();
-        }
-        let refused = loaded.set_port(meeting(8), Some(port(meeting(8)))).unwrap_err();
-        assert!(refused.to_string().contains("near to each other"), "{refused}");
-        loaded.set_port(meeting(2), None).unwrap();
-        loaded.set_port(meeting(7), Some(port(meeting(7)))).unwrap();
-        loaded.set_port(meeting(8), Some(port(meeting(8)))).unwrap();
-        let mut there: Vec<_> =
-            Port::places(5).map(|place| loaded.ports.get(&place, 0).unwrap().ifindex).collect();
-        there.sort_unstable();
-        assert_eq!(there, [0, 1, 3, 4, 5, 6, 7, 8].map(meeting));
-    }
-
-    #[test]
-    fn tables_too_large_for_the_kernel_are_named() {
-        if let Err(refusal) = Loaded::new(&LEAST) {
-            println!("skipped: {refusal}");
-            return;
-        }
-        let huge = Capacities { nodes: u32::MAX, ..LEAST };
-        let Err(refusal) = Loaded::new(&huge) else { panic!("four terabytes") };
-        assert!(refusal.to_string().contains("`nodes`"), "{refusal}");
-    }
-
-    #[test]
-    fn answers_about_neighbours_are_all_kept() {
-        let hosts_of_a_network = |n| [10, 2, 0, n];
-        let networks_of_a_site = |n| [10, 2, n, 1];
-        for address in [hosts_of_a_network, networks_of_a_site] {
-            let mut loaded = match Loaded::new(&LEAST) {
-                Ok((loaded, _)) => loaded,
-                Err(refusal) => return println!("skipped: {refusal}"),
-            };
-            // packets of a test come in by the loopback interface
-            let port = Port { ifindex: 1, instance: 0, flags: Port::ENCAP, id: 0 };
-            loaded.set_port(1, Some(port)).unwrap();
-            for n in 0..=u8::MAX {
-                run(&mut loaded, &frame_to(address(n)));
-            }
-            assert_eq!(answers(&loaded), 256, "as {:?}", address(7));
-        }
-    }
-
-    /// Has the program see a frame, always on the same processor.
-    fn run(loaded: &mut Loaded, frame: &[u8]) {
-        let mut only = CpuSet::new();
-        only.set(0).unwrap();
-        sched_setaffinity(Pid::from_raw(0), &only).unwrap();
-        let options = TestRunOptions { data_in: Some(frame), ..TestRunOptions::new() };
-        loaded.program().unwrap().test_run(options).unwrap();
-    }
-
-    /// An empty IPv4 packet from 10.1.0.1 in an Ethernet frame.
-    fn frame_to(host: [u8; 4]) -> Vec<u8> {
-        let mut packet = [0x45, 0, 0, 20, 0, 0, 0, 0, 64, 59, 0, 0, 10, 1, 0, 1, 0, 0, 0, 0];
-        packet[16..].copy_from_slice(&host);
-        let checksum = Sum::ZERO.with(&packet).checksum();
-        packet[10..12].copy_from_slice(&checksum.to_be_bytes());
-        [&[0; 12][..], &[0x08, 0x00], &packet].concat()
-    }
-
-    /// How many answers about pairs of hosts the program keeps.
-    fn answers(loaded: &Loaded) -> usize {
-        let map = loaded.object.map("verdicts").unwrap();
-        let records: Array<_, [u64; 8]> = map.try_into().unwrap();
-        records
-            .iter()
-            .filter(|record| record.as_ref().is_ok_and(|record| *record != [0; 8]))
-            .count()
-    }
-}
+mod tests;

@@ -1,0 +1,125 @@
+use std::net::Ipv4Addr;
+
+use aya::programs::{TestRun, TestRunOptions};
+use nix::sched::{CpuSet, sched_setaffinity};
+use nix::unistd::Pid;
+use weft_packet::ip::checksum::Sum;
+
+use super::super::LEAST;
+use super::*;
+
+#[test]
+fn interfaces_whose_numbers_meet_have_a_place_each() {
+    let Some(mut loaded) = with_processors(1) else { return };
+    let meeting = |nth: u32| 5 + nth * 16384;
+    let port = |ifindex| Port { ifindex, instance: 0, flags: Port::ENCAP, id: 0 };
+    for ifindex in (0..8).map(meeting) {
+        loaded.set_port(ifindex, Some(port(ifindex))).unwrap();
+    }
+    let refused = loaded.set_port(meeting(8), Some(port(meeting(8)))).unwrap_err();
+    assert!(refused.to_string().contains("near to each other"), "{refused}");
+    loaded.set_port(meeting(2), None).unwrap();
+    loaded.set_port(meeting(7), Some(port(meeting(7)))).unwrap();
+    loaded.set_port(meeting(8), Some(port(meeting(8)))).unwrap();
+    let mut there: Vec<_> =
+        Port::places(5).map(|place| loaded.ports.get(&place, 0).unwrap().ifindex).collect();
+    there.sort_unstable();
+    assert_eq!(there, [0, 1, 3, 4, 5, 6, 7, 8].map(meeting));
+}
+
+#[test]
+fn tables_too_large_for_the_kernel_are_named() {
+    if with_processors(1).is_none() {
+        return;
+    }
+    let huge = Capacities { nodes: u32::MAX, ..LEAST };
+    let Err(refusal) = Loaded::new(&huge) else { panic!("four terabytes") };
+    assert!(refusal.to_string().contains("`nodes`"), "{refusal}");
+}
+
+#[test]
+fn answers_about_neighbours_are_all_kept() {
+    let hosts_of_a_network = |n| [10, 2, 0, n];
+    let networks_of_a_site = |n| [10, 2, n, 1];
+    for address in [hosts_of_a_network, networks_of_a_site] {
+        let Some(mut loaded) = with_processors(1) else { return };
+        set_port(&mut loaded, Port::ENCAP);
+        for n in 0..=u8::MAX {
+            run(&mut loaded, 0, &frame(NOTHING, address(n), &[]));
+        }
+        assert_eq!(answers(&loaded), 256, "as {:?}", address(7));
+    }
+}
+
+#[test]
+fn datagrams_reach_the_sockets_on_a_processor_without_tables() {
+    let last = processors() - 1;
+    if last == 0 {
+        return println!("skipped: there is one processor");
+    }
+    for having_tables in [last, last + 1] {
+        let Some(mut loaded) = with_processors(having_tables) else { return };
+        set_port(&mut loaded, Port::DECAP);
+        loaded.set_config(Config { flags: Config::STEER, ..Config::default() });
+        let ours = Ipv4Addr::from(LOCAL).to_ipv6_mapped().octets();
+        loaded.set_local(ours, true).unwrap();
+        let [source, to, length, checksum] = [50_000, DATA_PORT, 16, 0].map(u16::to_be_bytes);
+        let unknown = [0xff; 8];
+        let datagram = [&source[..], &to, &length, &checksum, &unknown].concat();
+        let left = run(&mut loaded, last, &frame(UDP, LOCAL, &datagram));
+        assert_eq!(left[34..36], [0, 0], "the source port, with tables for {having_tables}");
+        assert_eq!(left[36..], datagram[2..]);
+    }
+}
+
+const LOCAL: [u8; 4] = [192, 0, 2, 1];
+const DATA_PORT: u16 = 4341;
+const UDP: u8 = 17;
+/// The protocol of packets with nothing in them.
+const NOTHING: u8 = 59;
+
+/// The program, with tables for the first so many processors; `None` where we may load none.
+fn with_processors(processors: u32) -> Option<Loaded> {
+    match Loaded::with_processors(processors, &LEAST) {
+        Ok((loaded, _)) => Some(loaded),
+        Err(refusal @ (Refusal::NotPermitted(_) | Refusal::Forbidden | Refusal::NoBpf)) => {
+            println!("skipped: {refusal}");
+            None
+        }
+        Err(refusal) => panic!("{refusal}"),
+    }
+}
+
+/// Makes the loopback interface one of ours: packets of a test come in there.
+fn set_port(loaded: &mut Loaded, flags: u32) {
+    loaded.set_port(1, Some(Port { ifindex: 1, instance: 0, flags, id: 0 })).unwrap();
+}
+
+/// Has the program see a frame on a processor, and gives what it leaves of it.
+fn run(loaded: &mut Loaded, processor: u32, frame: &[u8]) -> Vec<u8> {
+    let mut only = CpuSet::new();
+    only.set(processor as usize).unwrap();
+    sched_setaffinity(Pid::from_raw(0), &only).unwrap();
+    let mut left = vec![0; frame.len()];
+    let options =
+        TestRunOptions { data_in: Some(frame), data_out: Some(&mut left), ..TestRunOptions::new() };
+    loaded.program().unwrap().test_run(options).unwrap();
+    left
+}
+
+/// An IPv4 packet from 10.1.0.1 in an Ethernet frame.
+fn frame(protocol: u8, to: [u8; 4], payload: &[u8]) -> Vec<u8> {
+    let length = u8::try_from(20 + payload.len()).unwrap();
+    let mut header = [0x45, 0, 0, length, 0, 0, 0, 0, 64, protocol, 0, 0, 10, 1, 0, 1, 0, 0, 0, 0];
+    header[16..].copy_from_slice(&to);
+    let checksum = Sum::ZERO.with(&header).checksum();
+    header[10..12].copy_from_slice(&checksum.to_be_bytes());
+    [&[0; 12][..], &[0x08, 0x00], &header, payload].concat()
+}
+
+/// How many answers about pairs of hosts the program keeps.
+fn answers(loaded: &Loaded) -> usize {
+    let map = loaded.object.map("verdicts").unwrap();
+    let records: Array<_, [u64; 8]> = map.try_into().unwrap();
+    records.iter().filter(|record| record.as_ref().is_ok_and(|record| *record != [0; 8])).count()
+}
