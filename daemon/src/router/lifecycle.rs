@@ -150,7 +150,7 @@ fn start_plane(
     if plane.driver() == "ebpf" {
         // Needs CAP_NET_RAW, which nothing else does.
         if let Err(error) = too_big::watch(upcall) {
-            tracing::warn!(%error, "the MTU of paths is not learned");
+            tracing::warn!(%error, "the MTU of paths is not learned: it takes the capability CAP_NET_RAW");
         }
     }
     Ok(Some(plane))

@@ -55,7 +55,7 @@ use worker::Parts;
 #[non_exhaustive]
 pub enum Error {
     /// The kernel refused a TUN device.
-    #[error("cannot open TUN device `{device}`: {source}")]
+    #[error("cannot open TUN device `{device}`: {source}{}", remedy(source))]
     Device {
         /// Its name.
         device: String,
@@ -83,6 +83,16 @@ pub enum Error {
         /// What the kernel said.
         source: io::Error,
     },
+}
+
+/// What to do about a TUN device that the kernel refused, where that is known.
+fn remedy(refused: &io::Error) -> &'static str {
+    match refused.raw_os_error() {
+        Some(libc::EACCES) => "; this user needs access to /dev/net/tun, which mostly has mode 666",
+        Some(libc::EPERM) => "; it takes the capability CAP_NET_ADMIN",
+        Some(libc::ENOENT) => "; there is no /dev/net/tun: try `modprobe tun`",
+        _ => "",
+    }
 }
 
 /// A running plane. Dropping it stops the workers and removes the devices.
@@ -322,3 +332,21 @@ fn default_queues() -> usize {
 const MOST_QUEUES: usize = 4;
 /// Send buffer of each socket, octets: a few batches.
 const SEND_BUFFER: usize = 4 << 20;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_device_that_is_refused_tells_the_remedy() {
+        for (errno, remedy) in [
+            (libc::EACCES, "/dev/net/tun"),
+            (libc::EPERM, "CAP_NET_ADMIN"),
+            (libc::ENOENT, "modprobe tun"),
+        ] {
+            let source = io::Error::from_raw_os_error(errno);
+            let said = Error::Device { device: "weft0".into(), source }.to_string();
+            assert!(said.contains("`weft0`") && said.contains(remedy), "{said}");
+        }
+    }
+}
