@@ -62,7 +62,7 @@ INLINE u32 follow(u32 index, u32 octet)
 }
 
 /*
- * The same for IPv4 in a trie of many prefixes, where the nodes of all first octets lie side by side
+ * longest_match for IPv4 in a trie of many prefixes, where nodes of all first octets lie side by side
  * from `wide` on. With a million prefixes a processor has the more lookups under way, the less it
  * has to do between two nodes; so what is rare, longest_match has to find out: 0 = ask there.
  */
