@@ -101,9 +101,7 @@ GLOBAL int ask_for_locators(struct tunnel *tunnel)
     if (!tunnel || !cpu)
         return 0;
     copy(locators, tunnel->locators, sizeof(locators));
-    /* User space writes the generation after the tables, so it is read before them. */
-    tunnel->generation = *(volatile u32 *)&cpu->options.generation;
-    tunnel->asked = bpf_jiffies64();
+    tunnel->generation = current_generation(cpu);
     pair = bpf_map_lookup_elem(&pairs, locators);
     tunnel->pair = pair ? *pair : 0;
     tunnel->ours = pair || bpf_map_lookup_elem(&locals, locators);
@@ -111,7 +109,7 @@ GLOBAL int ask_for_locators(struct tunnel *tunnel)
 }
 
 /* Whether the packet came to one of our addresses, and who counts it. */
-INLINE bool is_ours(struct arrival *arrival, const struct cpu *cpu, u64 now)
+INLINE bool is_ours(struct arrival *arrival, const struct cpu *cpu)
 {
     const u64 *locators = arrival->locators;
     struct key remote = { swap64(locators[2]), swap64(locators[3]) };
@@ -120,7 +118,7 @@ INLINE bool is_ours(struct arrival *arrival, const struct cpu *cpu, u64 now)
     arrival->pair = 0;
     if (unlikely(!kept))
         return bpf_map_lookup_elem(&locals, locators);
-    if (unlikely(!is_valid(kept->asked, now, kept->generation, &cpu->options)
+    if (unlikely(kept->generation != cpu->options.generation
                  || kept->locators[1] != locators[1] || kept->locators[3] != locators[3]
                  || kept->locators[0] != locators[0] || kept->locators[2] != locators[2])) {
         copy(kept->locators, locators, sizeof(kept->locators));

@@ -217,7 +217,7 @@ INLINE int decapsulate(struct __sk_buff *skb, u32 v6)
             return NOT_OURS;
         return to_socket(skb, v6);
     }
-    if (unlikely(!is_ours(&arrival, cpu, now))) {
+    if (unlikely(!is_ours(&arrival, cpu))) {
         note_stranger(cpu, &arrival);
         return NOT_OURS;
     }

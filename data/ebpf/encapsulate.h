@@ -212,7 +212,7 @@ INLINE int encapsulate(struct __sk_buff *skb, u32 instance, u32 id, u32 v6)
     if (!cpu || !read_packet(&packet, skb, start, end, v6))
         return TCX_NEXT;
     options = &cpu->options;
-    verdict = verdict_on(&packet, instance, id, cpu, now);
+    verdict = verdict_on(&packet, instance, id, cpu);
     if (!verdict || !verdict->leaf || verdict->kind == LEAF_LOCAL)
         return TCX_NEXT;
     if (verdict->kind != LEAF_ENCAP)

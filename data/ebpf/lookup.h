@@ -178,9 +178,7 @@ GLOBAL int ask_tables(struct verdict *verdict, u32 instance, u32 v6)
 
     if (!verdict || !of || !cpu)
         return 0;
-    /* User space writes the generation after the tables, so it is read before them. */
-    verdict->generation = *(volatile u32 *)&cpu->options.generation;
-    verdict->asked = bpf_jiffies64();
+    verdict->generation = current_generation(cpu);
     verdict->leaf = judge(of, instance, verdict, v6);
     target = read_record(verdict->leaf ? RECORD(leaves, verdict->leaf) : 0).target;
     verdict->kind = target.kind;
@@ -191,14 +189,14 @@ GLOBAL int ask_tables(struct verdict *verdict, u32 instance, u32 v6)
 
 /* What the tables say of a packet that a host sent, kept until they change. */
 INLINE struct verdict *verdict_on(const struct packet *packet, u32 instance, u32 id,
-                                  const struct cpu *cpu, u64 now)
+                                  const struct cpu *cpu)
 {
     struct key from = packet->source, to = packet->destination;
     u32 where = place(to, from.hi ^ from.lo ^ id, VERDICTS);
     struct verdict *kept = OWN(verdicts, VERDICTS, where);
 
     if (kept
-        && unlikely(!is_valid(kept->asked, now, kept->generation, &cpu->options)
+        && unlikely(kept->generation != cpu->options.generation
                     || kept->destination.hi != to.hi || kept->source.hi != from.hi
                     || kept->destination.lo != to.lo || kept->source.lo != from.lo
                     || kept->id != id)) {

@@ -81,7 +81,7 @@ struct neighbour {
 
 /* What the tables say of packets from one host to another. */
 struct verdict {
-    u64 asked; /* when; 0 = never */
+    u64 generation; /* of the tables; 0 = nobody asked */
     struct key source;
     struct key destination;
     u32 id;   /* of the instance */
@@ -89,17 +89,16 @@ struct verdict {
     u32 kind;
     u32 group;
     u32 hop; /* the only one of the group; 0 = it is a matter of the flow */
-    u32 generation;
+    u32 pad;
 };
 
 /* What is known of the locators a packet came from and to. */
 struct tunnel {
-    u64 asked; /* when; 0 = never */
+    u64 generation; /* of the tables; 0 = nobody asked */
     u64 locators[4]; /* a pair_key */
     u32 pair;
-    u32 generation;
     bool ours;
-    u8 pad[15];
+    u8 pad[19];
 };
 
 /* A packet waits for each cache line it needs, so no record of a cache lies on more than it must. */
@@ -206,7 +205,6 @@ INLINE struct port *port_of(u32 ifindex)
  * knows how long a tick is.
  */
 const volatile u64 moment = 0;   /* how long holds what the kernel said */
-const volatile u64 lasting = 0;  /* how long holds what the tables said, if they do not change */
 const volatile u64 patience = 0; /* how long a neighbour may take to answer */
 const volatile u64 silence = 0;  /* after so long a silence that nobody asked into is over */
 
@@ -216,13 +214,13 @@ INLINE bool is_recent(u64 asked, u64 now)
 }
 
 /*
- * What the tables said holds for ever as long as they do not change, but for two reasons: some
- * processors may read the tables before they read the generation; and user space uses again what
- * has not been in the tables for a second.
+ * What the tables said holds until they change. User space writes the generation after the tables;
+ * so whoever asks them reads it first, by an atomic operation that gives what was there, which no
+ * processor does after what follows.
  */
-INLINE bool is_valid(u64 asked, u64 now, u32 generation, const struct config *options)
+INLINE u64 current_generation(struct cpu *cpu)
 {
-    return asked && now - asked < lasting && generation == options->generation;
+    return __sync_fetch_and_add(&cpu->options.generation, 0);
 }
 
 /* Two numbers, which user space changes with one store. */

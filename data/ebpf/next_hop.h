@@ -83,7 +83,7 @@ GLOBAL u32 ask_for_hop(struct __sk_buff *skb, struct known_hop *known, u32 index
 
     if (!known || !hop || !cpu)
         return 0;
-    known->way.generation = *(volatile u32 *)&cpu->options.generation;
+    known->way.generation = current_generation(cpu);
     if (known->hop.version != hop->version) {
         known->way.asked = known->way.silent = 0;
         known->hop = *hop;
@@ -111,7 +111,7 @@ INLINE struct known_hop *hop_of(struct __sk_buff *skb, u32 index, const struct c
     *fresh = 0;
     if (known
         && unlikely(!is_recent(known->way.asked, now)
-                    || known->way.generation != cpu->options.generation))
+                    || known->way.generation != (u32)cpu->options.generation))
         *fresh = ask_for_hop(skb, known, index);
     return known;
 }

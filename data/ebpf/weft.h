@@ -35,8 +35,7 @@ struct config {
     u16 flags;
     u16 sole; /* the only data port with a tunnel device; 0 = there are others, or none */
     u16 pad;
-    u32 generation; /* another one after each change of the tables: what was cached is void */
-    u32 pad2;
+    u64 generation; /* a larger one after each change of the tables: what was cached is void */
 };
 
 enum port_flag {

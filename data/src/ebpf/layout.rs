@@ -7,8 +7,6 @@
 
 use std::mem::{offset_of, size_of};
 
-use super::records::join;
-
 /// How packets are rewritten: two words, each of which is changed at once.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[repr(C)]
@@ -21,9 +19,8 @@ pub(super) struct Config {
     /// The only data port with a tunnel device, 0 = there are others, or none.
     pub(super) sole: u16,
     pub(super) pad: u16,
-    /// Another one after each change of the tables: what was cached is void.
-    pub(super) generation: u32,
-    pub(super) pad2: u32,
+    /// A larger one after each change of the tables: what was cached is void. 0 is that of nothing.
+    pub(super) generation: u64,
 }
 
 impl Config {
@@ -47,7 +44,7 @@ impl Config {
     pub(super) fn words(self) -> [u64; 2] {
         let [flags, sole] = [self.flags, self.sole].map(u16::to_ne_bytes);
         let first = [self.ttl, self.dscp, flags[0], flags[1], sole[0], sole[1], 0, 0];
-        [u64::from_ne_bytes(first), join([self.generation, 0])]
+        [u64::from_ne_bytes(first), self.generation]
     }
 }
 

@@ -298,9 +298,8 @@ const VERDICTS: u32 = 16384;
 
 /// The program's times, as `maps.h` names them. Patience is needed since some neighbours do not answer
 /// to redirected packets at all.
-const TIMES: [(&str, Duration); 4] = [
+const TIMES: [(&str, Duration); 3] = [
     ("moment", Duration::from_millis(10)),
-    ("lasting", Duration::from_millis(500)),
     ("patience", Duration::from_millis(20)),
     ("silence", Duration::from_secs(1)),
 ];

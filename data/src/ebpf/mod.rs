@@ -148,7 +148,7 @@ impl Ebpf {
         };
         let (mut loaded, storage) = Loaded::new(&FIRST)?;
         let hook = find_hook(&mut loaded)?;
-        let config = config(options);
+        let config = Config { generation: 1, ..config(options) };
         loaded.set_config(config);
         Ok(Self {
             ports: Ports::new(hook, pins),

@@ -60,7 +60,7 @@ fn datagrams_reach_the_sockets_on_a_processor_without_tables() {
     for having_tables in [last, last + 1] {
         let Some(mut loaded) = with_processors(having_tables) else { return };
         set_port(&mut loaded, Port::DECAP);
-        loaded.set_config(Config { flags: Config::STEER, ..Config::default() });
+        loaded.set_config(Config { flags: Config::STEER, generation: 1, ..Config::default() });
         let ours = Ipv4Addr::from(LOCAL).to_ipv6_mapped().octets();
         loaded.set_local(ours, true).unwrap();
         let [source, to, length, checksum] = [50_000, DATA_PORT, 16, 0].map(u16::to_be_bytes);
@@ -92,6 +92,7 @@ fn with_processors(processors: u32) -> Option<Loaded> {
 
 /// Makes the loopback interface one of ours: packets of a test come in there.
 fn set_port(loaded: &mut Loaded, flags: u32) {
+    loaded.set_config(Config { generation: 1, ..Config::default() });
     loaded.set_port(1, Some(Port { ifindex: 1, instance: 0, flags, id: 0 })).unwrap();
 }
 
