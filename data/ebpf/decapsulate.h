@@ -3,7 +3,7 @@
 #ifndef DECAPSULATE_H
 #define DECAPSULATE_H
 
-#include "arrival.h"
+#include "source.h"
 
 /* Instance of messages about the tunnels themselves. */
 #define CONTROL_INSTANCE 0xffffff
@@ -120,8 +120,6 @@ INLINE int take_out(struct __sk_buff *skb, const struct arrival *arrival, struct
     u8 class;
     bool v6;
 
-    if (options->flags & CONFIG_SOURCE_CHECK)
-        return except(EXCEPTION_SOURCE_CHECK);
     if (unlikely(arrival->fragment))
         return except(EXCEPTION_FRAGMENT);
     inner = inner_of(skb, arrival, false);
@@ -177,6 +175,8 @@ INLINE int take_out(struct __sk_buff *skb, const struct arrival *arrival, struct
         return except(EXCEPTION_INSTANCE);
     if (unlikely(!(host->local || options->flags & CONFIG_DECAP_ANY)))
         return except(EXCEPTION_DESTINATION);
+    if (options->flags & CONFIG_SOURCE_CHECK && !may_send(host, &packet, arrival, options))
+        return except(EXCEPTION_SOURCE_CHECK);
     if (unlikely(!host->way.ifindex))
         return except(EXCEPTION_ROUTE);
     if (unlikely(packet.wire > host->way.mtu))

@@ -68,7 +68,9 @@ struct host {
     bool local; /* the tables say that it is behind us */
     u8 pad[3];
     struct next_hop way;
-    u64 pad2[5];
+    u64 checked; /* generation of the tables that let these send to the instance; 0 = nobody asked */
+    struct key source;
+    u64 locator[2];
 };
 
 /* A neighbour to whom a packet went by the kernel's own table. */
@@ -116,9 +118,10 @@ ARRAY(instances, struct instance, 1024, BPF_F_MMAPABLE);
 HASH(instance_of, u32, u32, 1024);
 ARRAY(nodes, struct node, 1024, BPF_F_MMAPABLE);
 ARRAY(leaves, struct leaf, 1024, BPF_F_MMAPABLE);
-ARRAY(groups, struct choice, 1024, BPF_F_MMAPABLE);
+ARRAY(groups, struct group, 1024, BPF_F_MMAPABLE);
 ARRAY(ways, struct choice, 1024, BPF_F_MMAPABLE);
 ARRAY(slots, struct slots, 64, BPF_F_MMAPABLE);
+ARRAY(locators, struct address, 1024, BPF_F_MMAPABLE);
 ARRAY(hops, struct hop, 1024, BPF_F_MMAPABLE);
 ARRAY(carried, struct volume, 1024, BPF_F_MMAPABLE); /* as many as leaves, for each processor */
 ARRAY(traffic, struct traffic, 1024, BPF_F_MMAPABLE); /* as many as pairs, for each processor */
@@ -228,6 +231,7 @@ union record {
     u64 word;
     struct target target;
     struct choice choice;
+    struct run run;
 };
 
 /* Reads them at once; all zero where there is no record. */

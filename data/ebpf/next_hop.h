@@ -163,7 +163,7 @@ INLINE struct host *host_of(struct __sk_buff *skb, const struct packet *packet, 
         if (!known) {
             host->address = address;
             host->id = id;
-            host->way.asked = host->way.silent = 0;
+            host->way.asked = host->way.silent = host->checked = 0;
         }
         *fresh = ask_for_host(skb, host, packet->source.hi, packet->source.lo, packet->v6);
         if (!host->way.asked)

@@ -4,8 +4,9 @@
  * data/src/ebpf/layout.rs; both files assert sizes and offsets.
  *
  * Numbers are in host order. An IP address fills 16 octets, IPv4 the first four of them, except
- * in the keys of `pairs` and `locals`, where IPv4 is mapped into IPv6 (::ffff:a.b.c.d). Index 0
- * of nodes, leaves, groups, ways, slots, hops, carried and traffic means "none".
+ * in `locators` and the keys of `pairs` and `locals`, where IPv4 is mapped into IPv6
+ * (::ffff:a.b.c.d). Index 0 of nodes, leaves, groups, ways, slots, hops, locators, carried and
+ * traffic means "none".
  */
 #ifndef WEFT_H
 #define WEFT_H
@@ -22,10 +23,11 @@ enum config_flag {
     CONFIG_DF = 1,           /* outer IPv4 packets are not to be fragmented */
     CONFIG_MSS_CLAMP = 2,    /* TCP SYN packets go to the portable plane */
     CONFIG_DSCP_BACK = 4,    /* decapsulated packets get the outer DSCP */
-    CONFIG_SOURCE_CHECK = 8, /* packets to decapsulate go to the portable plane */
+    CONFIG_SOURCE_CHECK = 8, /* the outer source must be a locator of the inner source's mapping */
     CONFIG_DECAP_ANY = 16,   /* the inner destination need not be an EID of ours */
     CONFIG_STEER = 32,       /* datagrams left to the portable plane are marked (steer.h) */
     CONFIG_VXLAN = 64,       /* VXLAN is for us, and not for a device of the kernel */
+    CONFIG_SOURCE_KNOWN = 128, /* with CONFIG_SOURCE_CHECK: and there must be such a mapping */
 };
 
 /* How packets are rewritten: two words, each of which user space changes with one store. */
@@ -111,7 +113,7 @@ struct volume {
 };
 
 /*
- * One of several, by flow hash: `groups` chooses among `ways` (locators), `ways` among `hops`
+ * One of several, by flow hash: a group chooses among `ways` (locators), `ways` among `hops`
  * (uplinks).
  */
 struct choice {
@@ -119,6 +121,19 @@ struct choice {
     u32 slots; /* index into `slots`, 0 = there is one */
 };
 
+/* Records of `locators` that follow each other. */
+struct run {
+    u32 first;
+    u32 count; /* 0 = there are none, or nobody knows */
+};
+
+/* Who carries packets to prefixes, and who may send those from them: `groups`. */
+struct group {
+    struct choice choice;
+    struct run locators; /* all, whether they carry packets or not */
+};
+
+#define LOCATORS 256 /* of a group at most; nobody knows those of a larger one */
 #define SLOTS 512
 
 /* Which of them has each slot of the flow hash: `slots`. */
@@ -176,7 +191,7 @@ enum exception {
     EXCEPTION_BATCH = 11,       /* many datagrams in one buffer, of LISP or of inner UDP */
     EXCEPTION_INNER = 12,       /* not a plain inner packet, or lengths disagree */
     EXCEPTION_DESTINATION = 13, /* the inner destination is not an EID of ours */
-    EXCEPTION_SOURCE_CHECK = 14,
+    EXCEPTION_SOURCE_CHECK = 14, /* not from a locator of the inner source's mapping */
     EXCEPTION_ECN = 15,         /* RFC 6040 says drop */
     EXCEPTIONS = 16,
 };
@@ -214,6 +229,8 @@ ASSERT_LAYOUT(OFFSET(node, next), 24);
 ASSERT_LAYOUT(sizeof(struct leaf), 8);
 ASSERT_LAYOUT(sizeof(struct volume), 16);
 ASSERT_LAYOUT(sizeof(struct choice), 8);
+ASSERT_LAYOUT(sizeof(struct group), 16);
+ASSERT_LAYOUT(OFFSET(group, locators), 8);
 ASSERT_LAYOUT(sizeof(struct slots), 512);
 ASSERT_LAYOUT(sizeof(struct hop), 64);
 ASSERT_LAYOUT(OFFSET(hop, interface), 32);

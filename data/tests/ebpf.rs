@@ -9,8 +9,8 @@ use std::time::Duration;
 use lab::fast::{index, now, ports, refused};
 use lab::{A, B, ENCAPSULATIONS, HOST_A, HOST_B, KERNELS, Lab, Plane, options_for};
 use weft_data::ebpf::{Instance, Port};
-use weft_data::tun::{MssClamp, Options};
-use weft_fib::{Change, Encapsulation, GroupId, Route, Source};
+use weft_data::tun::{MssClamp, Options, SourceCheck};
+use weft_fib::{Change, DropReason, Encapsulation, GroupId, Route, Source};
 use weft_packet::addr::{EidPrefix, InstanceId};
 
 #[test]
@@ -195,7 +195,7 @@ fn routes_that_change_take_packets_off_the_program() {
     let lab = Lab::new(1400);
     let [mut a, _b] = lab.fast_planes(Encapsulation::Lisp, false);
     lab.ping(HOST_B[0]);
-    a.route(B, Route::Drop(weft_fib::DropReason::PolicyDenied));
+    a.route(B, Route::Drop(DropReason::PolicyDenied));
     // What the program remembers of the tables it forgets at once.
     let refused = || lab.run("ha", "ping -n -c 1 -W 5 10.2.0.2").0.contains("Packet filtered");
     assert!(refused());
@@ -262,7 +262,7 @@ fn an_mss_clamp_sees_every_connection() {
         lab.ping(address);
         assert!(lab.transfer(address, 4 << 20));
     }
-    assert_eq!(a.tun.counters().dropped(weft_fib::DropReason::TooBig), 0);
+    assert_eq!(a.tun.counters().dropped(DropReason::TooBig), 0);
     assert!(a.fast().left("syn") > 0 && a.fast().encapsulated.v4.bytes > 4 << 20);
 }
 
@@ -337,6 +337,41 @@ fn packets_out_of_one_tunnel_go_into_another() {
     assert!(lab.transfer_between(["xc", "ha"], HOST_A[0], 4 << 20));
     assert!(b.tun.counters().encapsulated.v4.bytes > 8 << 20, "{:?}", b.tun.counters());
     assert_eq!(b.fast().failed, 0);
+}
+
+#[test]
+fn who_may_send_is_what_the_mapping_says_now() {
+    if refused() {
+        return;
+    }
+    for (ipv6_outer, rloc, other) in
+        [(false, "192.0.2.1", "192.0.2.77"), (true, "2001:db8::1", "2001:db8::77")]
+    {
+        let lab = Lab::new(1400);
+        let [_a, mut b] = lab.fast_planes(Encapsulation::Lisp, ipv6_outer);
+        let check =
+            Options { source_check: SourceCheck::Strict, udp_gro: false, ..Options::default() };
+        b.tun.set_options(check.clone());
+        b.ebpf.as_mut().unwrap().set_options(&check);
+        for address in HOST_B {
+            lab.ping(address);
+            assert!(lab.transfer(address, 4 << 20));
+        }
+        let fast = b.fast();
+        assert!(fast.decapsulated.v4.bytes > 4 << 20, "{fast:?}");
+        assert!(fast.decapsulated.v6.bytes > 4 << 20, "{fast:?}");
+        b.group(GroupId(1), other);
+        b.publish();
+        for address in HOST_B {
+            assert!(!lab.run("ha", &format!("ping -n -c 1 -W 1 {address}")).1);
+        }
+        assert!(b.tun.counters().dropped(DropReason::SourceRejected) >= 2);
+        b.group(GroupId(1), rloc);
+        b.publish();
+        let before = b.fast().decapsulated.v4.packets;
+        lab.ping(HOST_B[0]);
+        assert!(b.fast().decapsulated.v4.packets > before);
+    }
 }
 
 #[test]

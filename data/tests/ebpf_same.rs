@@ -14,7 +14,7 @@ use lab::fast::{index, now, refused};
 use lab::packets::{Dice, encapsulate, frame, marker, marker_number};
 use lab::wire::Wire;
 use lab::{A, B, Lab, Plane};
-use weft_data::tun::{ByFamily, HoldLimits, Options, Tun};
+use weft_data::tun::{ByFamily, HoldLimits, Options, SourceCheck, Tun};
 use weft_fib::reference::Reference;
 use weft_fib::{
     Change, DropReason, Encapsulation, GroupId, PairCount, Path, Route, Source, Uplink, UplinkId,
@@ -112,6 +112,8 @@ fn packets_leave_tunnels_alike() {
         (1, options()),
         (2, Options { dscp_back: false, ..options() }),
         (3, Options { decapsulate_any: true, ..options() }),
+        (4, Options { source_check: SourceCheck::Loose, ..options() }),
+        (5, Options { source_check: SourceCheck::Strict, ..options() }),
     ] {
         let mut dice = Dice(seed + 200);
         let frames: Vec<_> = (0..1500).map(|_| from_a_tunnel(&mut dice)).collect();
@@ -119,6 +121,9 @@ fn packets_leave_tunnels_alike() {
             let mut plane = start(&lab, B, fast, &options);
             // What comes from there is counted, and answers to it go somewhere.
             plane.map(A, Encapsulation::Lisp, false);
+            if options.source_check != SourceCheck::Off {
+                map_senders(&mut plane);
+            }
             let run = Run {
                 from: lab.wire("xa", "u0"),
                 to: lab.wire("hb", "e0"),
@@ -130,6 +135,8 @@ fn packets_leave_tunnels_alike() {
         // How often the kernel tells a sender that a packet's life is over, it decides itself.
         let [slow, fast] = [slow, fast].map(|mut run| {
             run.usage.clear();
+            run.drops.retain(|(reason, _)| !OF_ANSWERS.contains(reason));
+            run.traffic.retain(|pair| pair.received > 0);
             run.traffic.iter_mut().for_each(|pair| pair.sent = 0);
             run
         });
@@ -274,6 +281,33 @@ fn from_a_tunnel(dice: &mut Dice) -> Vec<u8> {
     frame(XB_U0, XA_U0, &encapsulate(dice, ipv6, port, &inner))
 }
 
+/// Why what the router tells senders does not leave.
+const OF_ANSWERS: [DropReason; 3] =
+    [DropReason::HoldEidFull, DropReason::NoUsableRloc, DropReason::NoNativeRoute];
+
+const LOCATORS_OF_A: [&str; 2] = ["192.0.2.1", "2001:db8::1"];
+
+/// Of the other site some may send from its locators, some from another; of some nobody knows.
+fn map_senders(plane: &mut Plane) {
+    let path = |rloc: &str| {
+        let (rloc, encapsulation) = (rloc.parse().unwrap(), Encapsulation::Lisp);
+        Path { rloc, priority: 1, weight: 1, encapsulation }
+    };
+    let paths = LOCATORS_OF_A.map(path).into_iter().chain([path("198.51.100.9")]).collect();
+    plane.fib.apply(Change::SetGroup { id: GroupId(1), paths });
+    plane.group(GroupId(2), "192.0.2.66");
+    for (eid, route) in [
+        ("10.1.0.32/27", Route::Encapsulate(GroupId(2))),
+        ("10.1.0.64/27", Route::Native),
+        ("10.1.0.96/27", Route::Local),
+        ("10.1.0.128/27", Route::Encapsulate(GroupId(3))),
+        ("fd00:1::40/122", Route::Encapsulate(GroupId(2))),
+        ("fd00:1::80/122", Route::Resolve),
+    ] {
+        plane.set(eid, route);
+    }
+}
+
 /// One by way of each socket.
 fn markers_from_a_tunnel() -> Vec<Vec<u8>> {
     let sockets = PORTS.into_iter().flat_map(|port| [(false, port), (true, port)]);
@@ -301,6 +335,7 @@ fn is_plain(packet: &[u8], inner: &[u8]) -> bool {
     intact
         && plain
         && packet.ends_with(inner)
+        && LOCATORS_OF_A.contains(&&*outer.source.to_string())
         && outer.ttl > 100
         && ecn::MASK & outer.traffic_class == 0
 }

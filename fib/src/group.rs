@@ -95,6 +95,11 @@ impl Group {
         self.slots.members()
     }
 
+    /// Every locator of the group, in order, whether it carries packets or not.
+    pub fn rlocs(&self) -> &[IpAddr] {
+        &self.rlocs
+    }
+
     /// True when `rloc` is a locator of the group, whether it carries packets or not.
     pub fn contains(&self, rloc: IpAddr) -> bool {
         self.rlocs.binary_search(&rloc).is_ok()

@@ -1,11 +1,12 @@
 //! What user space and the program in the kernel tell each other: the values of the maps.
 //!
 //! The same types are in `data/ebpf/weft.h`; both files assert sizes and offsets. Numbers are in
-//! host order. An IP address fills 16 octets, IPv4 the first four of them, except in the keys of
-//! `pairs` and `locals`, where IPv4 is mapped into IPv6. Index 0 of nodes, leaves, groups, ways,
-//! slots, hops, carried and traffic means "none".
+//! host order. An IP address fills 16 octets, IPv4 the first four of them, except in `locators` and
+//! the keys of `pairs` and `locals`, where IPv4 is mapped into IPv6. Index 0 of nodes, leaves,
+//! groups, ways, slots, hops, locators, carried and traffic means "none".
 
 use std::mem::{offset_of, size_of};
+use std::net::IpAddr;
 
 /// How packets are rewritten: two words, each of which is changed at once.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -32,7 +33,7 @@ impl Config {
     pub(super) const MSS_CLAMP: u16 = 2;
     /// Decapsulated packets get the outer DSCP.
     pub(super) const DSCP_BACK: u16 = 4;
-    /// Packets to decapsulate go to the portable plane.
+    /// The outer source must be a locator of the inner source's mapping.
     pub(super) const SOURCE_CHECK: u16 = 8;
     /// The inner destination need not be an EID of ours.
     pub(super) const DECAP_ANY: u16 = 16;
@@ -40,6 +41,8 @@ impl Config {
     pub(super) const STEER: u16 = 32;
     /// VXLAN is for us.
     pub(super) const VXLAN: u16 = 64;
+    /// With [`Config::SOURCE_CHECK`]: and there must be such a mapping.
+    pub(super) const SOURCE_KNOWN: u16 = 128;
 
     pub(super) fn words(self) -> [u64; 2] {
         let [flags, sole] = [self.flags, self.sole].map(u16::to_ne_bytes);
@@ -168,6 +171,31 @@ pub(super) struct Choice {
     pub(super) slots: u32,
 }
 
+/// Neighbouring [`Locator`]s.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[repr(C)]
+pub(super) struct Run {
+    pub(super) first: u32,
+    /// 0 = there are none, or nobody knows.
+    pub(super) count: u32,
+}
+
+/// Who carries packets to prefixes, and who may send those from them.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[repr(C)]
+pub(super) struct Group {
+    pub(super) choice: Choice,
+    /// All, whether they carry packets or not.
+    pub(super) locators: Run,
+}
+
+/// The address of a locator, IPv4 mapped into IPv6.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[repr(C)]
+pub(super) struct Locator {
+    pub(super) octets: [u8; 16],
+}
+
 /// Which of them has each slot of the flow hash.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(C)]
@@ -268,6 +296,14 @@ pub(super) struct Cpu {
     pub(super) pad: [u64; 4],
 }
 
+/// An address in 16 octets, IPv4 mapped into IPv6.
+pub(super) fn mapped(address: IpAddr) -> [u8; 16] {
+    match address {
+        IpAddr::V4(address) => address.to_ipv6_mapped().octets(),
+        IpAddr::V6(address) => address.octets(),
+    }
+}
+
 const _: () = {
     assert!(size_of::<Config>() == 16);
     assert!(offset_of!(Config, flags) == 2);
@@ -283,6 +319,9 @@ const _: () = {
     assert!(size_of::<Leaf>() == 8);
     assert!(size_of::<Volume>() == 16);
     assert!(size_of::<Choice>() == 8);
+    assert!(size_of::<Group>() == 16);
+    assert!(offset_of!(Group, locators) == 8);
+    assert!(size_of::<Locator>() == 16);
     assert!(size_of::<Slots>() == 512);
     assert!(size_of::<Hop>() == 64);
     assert!(offset_of!(Hop, interface) == 32);

@@ -12,7 +12,8 @@ use nix::time::{ClockId, clock_getres};
 
 use super::counters::Counters;
 use super::layout::{
-    Choice, Config, Cpu, Hop, Instance, Leaf, Node, PairKey, Port, Slots, Traffic, Volume,
+    Choice, Config, Cpu, Group, Hop, Instance, Leaf, Locator, Node, PairKey, Port, Slots, Traffic,
+    Volume,
 };
 use super::maps::Mapped;
 use super::probe::Refusal;
@@ -42,10 +43,11 @@ pub(super) struct Loaded {
 pub(super) struct Storage {
     nodes: Mapped<Node>,
     leaves: Mapped<Leaf>,
-    groups: Mapped<Choice>,
+    groups: Mapped<Group>,
     ways: Mapped<Choice>,
     slots: Mapped<Slots>,
     hops: Mapped<Hop>,
+    locators: Mapped<Locator>,
     carried: Mapped<Volume>,
     traffic: Mapped<Traffic>,
     pairs: HashMap<MapData, PairKey, u32>,
@@ -78,6 +80,7 @@ impl Loaded {
             ("ways", sizes.ways),
             ("slots", sizes.slots),
             ("hops", sizes.hops),
+            ("locators", sizes.locators),
             ("next_hops", each(sizes.hops)),
             ("carried", each(sizes.leaves)),
             ("traffic", each(sizes.pairs)),
@@ -189,6 +192,7 @@ impl Storage {
             ways: mapped(object, "ways")?,
             slots: mapped(object, "slots")?,
             hops: mapped(object, "hops")?,
+            locators: mapped(object, "locators")?,
             carried: mapped(object, "carried")?,
             traffic: mapped(object, "traffic")?,
             pairs: take(object, "pairs")?.try_into()?,
@@ -205,6 +209,7 @@ impl Records for Storage {
             Table::Ways => self.ways.len(),
             Table::Slots => self.slots.len(),
             Table::Hops => self.hops.len(),
+            Table::Locators => self.locators.len(),
             Table::Carried => self.carried.len() / self.processors,
             Table::Traffic => self.traffic.len() / self.processors,
         }
@@ -222,6 +227,7 @@ impl Records for Storage {
             Table::Ways => self.ways.words(index),
             Table::Slots => self.slots.words(index),
             Table::Hops => self.hops.words(index),
+            Table::Locators => self.locators.words(index),
             Table::Carried => self.carried.words(index),
             Table::Traffic => self.traffic.words(index),
         }

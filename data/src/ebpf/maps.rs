@@ -36,6 +36,7 @@ macro_rules! pod {
 
 pod!(layout::Config, layout::Port, layout::Instance, layout::Node, layout::Leaf);
 pod!(layout::Volume);
+pod!(layout::Group, layout::Locator);
 pod!(layout::Choice, layout::Slots, layout::Hop, layout::Traffic, layout::PairKey, layout::Cpu);
 
 impl<T: Pod> Mapped<T> {

@@ -43,7 +43,7 @@ use weft_packet::addr::InstanceId;
 
 use attach::Hook;
 use instances::Instances;
-use layout::Config;
+use layout::{Config, mapped};
 use load::{Loaded, Storage};
 use pins::Pins;
 use ports::{Ports, Unserved};
@@ -169,6 +169,7 @@ impl Ebpf {
     pub fn set_options(&mut self, options: &tun::Options) {
         let Config { sole, generation, .. } = self.config;
         self.configure(Config { sole, generation, ..config(options) });
+        self.forget_cached();
     }
 
     /// Says which data port is the only one with a tunnel device, if one is
@@ -382,18 +383,11 @@ fn config(options: &tun::Options) -> Config {
             | flag(options.mss_clamp != MssClamp::Off, Config::MSS_CLAMP)
             | flag(options.dscp_back, Config::DSCP_BACK)
             | flag(options.source_check != SourceCheck::Off, Config::SOURCE_CHECK)
+            | flag(options.source_check == SourceCheck::Strict, Config::SOURCE_KNOWN)
             | flag(options.decapsulate_any, Config::DECAP_ANY)
             | flag(options.steered, Config::STEER)
             | flag(options.vxlan, Config::VXLAN),
         ..Config::default()
-    }
-}
-
-/// An address as a key of the maps.
-fn mapped(address: IpAddr) -> [u8; 16] {
-    match address {
-        IpAddr::V4(address) => address.to_ipv6_mapped().octets(),
-        IpAddr::V6(address) => address.octets(),
     }
 }
 
@@ -417,8 +411,16 @@ fn list(unserved: &[(u32, String)]) -> String {
 }
 
 /// The tables of a program that is only to be tried.
-const LEAST: Capacities =
-    Capacities { nodes: 2, leaves: 2, groups: 2, ways: 2, slots: 2, hops: 2, pairs: 2 };
+const LEAST: Capacities = Capacities {
+    nodes: 2,
+    leaves: 2,
+    groups: 2,
+    ways: 2,
+    slots: 2,
+    hops: 2,
+    locators: 2,
+    pairs: 2,
+};
 
 /// The tables to begin with: some 5 MB. Hops have a record for each processor besides.
 const FIRST: Capacities = Capacities {
@@ -428,6 +430,7 @@ const FIRST: Capacities = Capacities {
     ways: 1 << 11,
     slots: 1 << 8,
     hops: 1 << 10,
+    locators: 1 << 11,
     pairs: 1 << 10,
 };
 

@@ -7,7 +7,7 @@
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed, Ordering::Release};
 
-use super::layout::{Choice, Hop, Leaf, Node, PairKey, Slots, Traffic, Volume};
+use super::layout::{Choice, Group, Hop, Leaf, Locator, Node, PairKey, Slots, Traffic, Volume};
 
 /// A table of records.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -18,6 +18,7 @@ pub(super) enum Table {
     Ways,
     Slots,
     Hops,
+    Locators,
     /// Counters, one for each leaf.
     Carried,
     /// Counters, one for each pair.
@@ -39,6 +40,8 @@ pub struct Capacities {
     pub slots: u32,
     /// Locators by uplinks.
     pub hops: u32,
+    /// Locators in the locator-sets of groups.
+    pub locators: u32,
     /// Pairs of a local and a remote locator.
     pub pairs: u32,
 }
@@ -74,9 +77,11 @@ impl Table {
         let octets = match self {
             Self::Nodes => size_of::<Node>(),
             Self::Leaves => size_of::<Leaf>(),
-            Self::Groups | Self::Ways => size_of::<Choice>(),
+            Self::Groups => size_of::<Group>(),
+            Self::Ways => size_of::<Choice>(),
             Self::Slots => size_of::<Slots>(),
             Self::Hops => size_of::<Hop>(),
+            Self::Locators => size_of::<Locator>(),
             Self::Carried => size_of::<Volume>(),
             Self::Traffic => size_of::<Traffic>(),
         };
@@ -91,7 +96,7 @@ pub(super) fn fill(words: &[AtomicU64], values: impl IntoIterator<Item = u64>) {
     }
 }
 
-/// Changes a record of one word: the program sees it after everything written before.
+/// Changes the first of these words: the program sees it after everything written before.
 pub(super) fn publish(words: &[AtomicU64], value: u64) {
     if let Some(word) = words.first() {
         word.store(value, Release);
@@ -162,7 +167,7 @@ pub(super) fn split(word: u64) -> [u32; 2] {
 
 /// Tables in plain memory.
 pub(super) struct Memory {
-    tables: [Box<[AtomicU64]>; 8],
+    tables: [Box<[AtomicU64]>; 9],
     pairs: HashMap<PairKey, u32>,
     most_pairs: usize,
 }
@@ -177,6 +182,7 @@ impl Memory {
             (Table::Ways, sizes.ways),
             (Table::Slots, sizes.slots),
             (Table::Hops, sizes.hops),
+            (Table::Locators, sizes.locators),
             (Table::Carried, PROCESSORS * sizes.leaves),
             (Table::Traffic, PROCESSORS * sizes.pairs),
         ]

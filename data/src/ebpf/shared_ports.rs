@@ -23,9 +23,10 @@ use weft_fib::Encapsulation;
 use weft_packet::lisp::{DATA_PORT, VXLAN_GPE_PORT, VXLAN_PORT};
 
 use super::gro::{self, Device};
+use super::layout::mapped;
 use super::load::{absent_is_fine, take};
 use super::probe::{Refusal, sentence};
-use super::{mapped, warn};
+use super::warn;
 use crate::tun::Tun;
 
 /// The compiled programs; their source lies beside them.

@@ -1,6 +1,8 @@
-//! Path groups: which run of ways each has, and which entries name it.
+//! Path groups: which ways and which locators each has, and which entries name it.
 
 use std::collections::HashMap;
+use std::mem;
+use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Instant;
 
@@ -8,18 +10,24 @@ use foldhash::fast::RandomState;
 use weft_fib::{Group, GroupId, Update};
 
 use super::pairs::{Pairs, put};
+use super::shared::{Claim, Shared};
 use super::ways::{UsedChoice, UsedWay, Ways};
-use crate::ebpf::records::{Records, Table, fill, publish};
+use crate::ebpf::layout::mapped;
+use crate::ebpf::records::{Records, Table, fill, join, publish};
 use crate::ebpf::slab::Slab;
 
-/// The records of groups and the runs of ways.
+/// The records of groups and the runs of ways and locators.
 pub(super) struct Groups {
     slab: Slab,
     ways: Slab,
+    locators: Shared<Box<[Locator]>>,
     numbers: HashMap<GroupId, u32, RandomState>,
     /// By record.
     entries: Vec<Option<Entry>>,
 }
+
+/// The address of a locator as the program reads it.
+type Locator = [u64; Table::Locators.width()];
 
 struct Entry {
     id: GroupId,
@@ -28,6 +36,8 @@ struct Entry {
     /// The group; entries may name one that is not made yet, or no more.
     group: Option<Arc<Group>>,
     used: Option<Used>,
+    /// `None` when it has too many.
+    locators: Option<UsedLocators>,
 }
 
 /// What a group uses.
@@ -38,11 +48,21 @@ struct Used {
     choice: UsedChoice,
 }
 
+/// A locator-set in use.
+type UsedLocators = Claim<Box<[Locator]>>;
+
+impl Entry {
+    fn new(id: GroupId) -> Self {
+        Self { id, users: 0, group: None, used: None, locators: None }
+    }
+}
+
 impl Default for Groups {
     fn default() -> Self {
         Self {
             slab: Slab::endless(),
             ways: Slab::endless(),
+            locators: Shared::default(),
             numbers: HashMap::default(),
             entries: Vec::new(),
         }
@@ -80,10 +100,14 @@ impl Groups {
         let used = (!group.ways().is_empty()).then(|| self.claim(records, ways, pairs, group));
         let record = used.as_ref().map_or(0, |used| used.choice.record(used.first));
         publish(records.words(Table::Groups, number), record);
+        let locators = self.claim_locators(records, group.rlocs());
+        publish_locators(records, number, locators.as_ref());
         let Some(entry) = self.entry(number) else { return };
         entry.group = Some(group.clone());
-        let old = std::mem::replace(&mut entry.used, used);
+        let old = mem::replace(&mut entry.used, used);
+        let old_locators = mem::replace(&mut entry.locators, locators);
         self.give_back(records, now, (ways, pairs), old);
+        self.give_back_locators(now, old_locators);
     }
 
     /// Forgets a group. Entries that name it still have no way.
@@ -96,10 +120,13 @@ impl Groups {
     ) {
         let Some(&number) = self.numbers.get(&id) else { return };
         publish(records.words(Table::Groups, number), 0);
+        publish_locators(records, number, None);
         let Some(entry) = self.entry(number) else { return };
         entry.group = None;
         let old = entry.used.take();
+        let old_locators = entry.locators.take();
         self.give_back(records, now, parts, old);
+        self.give_back_locators(now, old_locators);
         self.forget_if_unused(now, number);
     }
 
@@ -116,13 +143,15 @@ impl Groups {
     }
 
     /// The records it gives out.
-    pub(super) fn slabs(&self) -> [(Table, &Slab); 2] {
-        [(Table::Groups, &self.slab), (Table::Ways, &self.ways)]
+    pub(super) fn slabs(&self) -> [(Table, &Slab); 3] {
+        let locators = (Table::Locators, self.locators.slab());
+        [(Table::Groups, &self.slab), (Table::Ways, &self.ways), locators]
     }
 
     pub(super) fn wake(&mut self, now: Instant) {
         self.slab.wake(now);
         self.ways.wake(now);
+        self.locators.wake(now);
     }
 
     /// The record of a group, made where there is none.
@@ -131,7 +160,7 @@ impl Groups {
             return number;
         }
         let number = self.slab.take_one().unwrap_or(0);
-        put(&mut self.entries, number, Entry { id, users: 0, group: None, used: None });
+        put(&mut self.entries, number, Entry::new(id));
         self.numbers.insert(id, number);
         number
     }
@@ -171,6 +200,27 @@ impl Groups {
         }
     }
 
+    /// Writes a locator-set, if it is new.
+    fn claim_locators(&mut self, records: &impl Records, rlocs: &[IpAddr]) -> Option<UsedLocators> {
+        if rlocs.is_empty() || rlocs.len() > MOST_LOCATORS {
+            return None;
+        }
+        let content: Box<[Locator]> = rlocs.iter().copied().map(locator).collect();
+        let (claim, new) = self.locators.claim(content.clone(), content.len());
+        if new {
+            for (index, locator) in (claim.first..).zip(&content) {
+                fill(records.words(Table::Locators, index), *locator);
+            }
+        }
+        Some(claim)
+    }
+
+    fn give_back_locators(&mut self, now: Instant, used: Option<UsedLocators>) {
+        if let Some(claim) = used {
+            self.locators.give_back(now, &claim, claim.content.len());
+        }
+    }
+
     fn forget_if_unused(&mut self, now: Instant, number: u32) {
         let Some(entry) = self.entry(number) else { return };
         if entry.users > 0 || entry.group.is_some() {
@@ -182,3 +232,19 @@ impl Groups {
         self.slab.release(now, number, 1);
     }
 }
+
+/// Tells who may send packets from the prefixes of a group.
+fn publish_locators(records: &impl Records, number: u32, used: Option<&UsedLocators>) {
+    let count = |claim: &UsedLocators| u32::try_from(claim.content.len()).unwrap_or(0);
+    let run = used.map_or(0, |claim| join([claim.first, count(claim)]));
+    publish(records.words(Table::Groups, number).get(1..).unwrap_or_default(), run);
+}
+
+fn locator(rloc: IpAddr) -> Locator {
+    let octets = mapped(rloc);
+    let (halves, _) = octets.as_chunks();
+    std::array::from_fn(|half| halves.get(half).map_or(0, |half| u64::from_ne_bytes(*half)))
+}
+
+/// Of a group, as in `weft.h`: a loop of the program ends there.
+const MOST_LOCATORS: usize = 256;

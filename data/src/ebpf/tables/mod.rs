@@ -127,10 +127,9 @@ impl<R: Records> Tables<R> {
         if let Some(wanted) = self.wanted {
             return wanted;
         }
-        let [(_, leaves), (_, groups), (_, ways), (_, hops), (_, slots), (_, pairs)] =
-            self.slabs().map(|(table, slab)| {
-                (table, slab.wanted(self.records.records(table), self.octets(table)))
-            });
+        let [leaves, groups, ways, locators, hops, slots, pairs] = self
+            .slabs()
+            .map(|(table, slab)| slab.wanted(self.records.records(table), self.octets(table)));
         Capacities {
             nodes: self.routes.nodes_needed(self.records.records(Table::Nodes)),
             leaves,
@@ -138,6 +137,7 @@ impl<R: Records> Tables<R> {
             ways,
             slots,
             hops,
+            locators,
             pairs: if self.pairs.refused() { pairs.saturating_mul(2) } else { pairs },
         }
     }
@@ -196,12 +196,12 @@ impl<R: Records> Tables<R> {
     }
 
     /// Who gives out the records of each table, but for nodes.
-    fn slabs(&self) -> [(Table, &Slab); 6] {
-        let [groups, ways] = self.groups.slabs();
+    fn slabs(&self) -> [(Table, &Slab); 7] {
+        let [groups, ways, locators] = self.groups.slabs();
         let [hops, slots] = self.ways.slabs();
         let leaves = (Table::Leaves, self.routes.slab());
         let pairs = (Table::Traffic, self.pairs.slab());
-        [leaves, groups, ways, hops, slots, pairs]
+        [leaves, groups, ways, locators, hops, slots, pairs]
     }
 
     fn leave(&mut self, now: Instant, target: Option<Target>) {

@@ -8,7 +8,7 @@ use std::time::Instant;
 use foldhash::fast::RandomState;
 use weft_fib::{Pair, Peer, Update};
 
-use crate::ebpf::layout::PairKey;
+use crate::ebpf::layout::{PairKey, mapped};
 use crate::ebpf::records::{Reading, Records, Table};
 use crate::ebpf::slab::Slab;
 
@@ -164,10 +164,6 @@ impl Pairs {
 }
 
 fn key(local: IpAddr, remote: IpAddr) -> PairKey {
-    let mapped = |address| match address {
-        IpAddr::V4(address) => address.to_ipv6_mapped().octets(),
-        IpAddr::V6(address) => address.octets(),
-    };
     PairKey { local: mapped(local), remote: mapped(remote) }
 }
 

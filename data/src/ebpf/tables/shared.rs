@@ -23,7 +23,7 @@ struct Run {
 /// A claim on a run; it has to be given back.
 #[derive(Debug)]
 pub(super) struct Claim<K> {
-    content: Arc<K>,
+    pub(super) content: Arc<K>,
     /// The first record of the run.
     pub(super) first: u32,
 }

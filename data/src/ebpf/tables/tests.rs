@@ -1,4 +1,6 @@
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+use std::sync::atomic::AtomicU64;
+use std::sync::atomic::Ordering::Relaxed;
 
 use proptest::collection::vec;
 use proptest::prelude::*;
@@ -9,7 +11,7 @@ use weft_fib::{
 use weft_packet::addr::{EidPrefix, Prefix};
 
 use super::*;
-use crate::ebpf::layout::{Leaf, PairKey};
+use crate::ebpf::layout::{Leaf, PairKey, mapped};
 use crate::ebpf::records::{Memory, first, split};
 use crate::ebpf::trie;
 
@@ -20,11 +22,20 @@ const LARGE: Capacities = Capacities {
     ways: 256,
     slots: 64,
     hops: 1024,
+    locators: 256,
     pairs: 256,
 };
 
-const TINY: Capacities =
-    Capacities { nodes: 4, leaves: 4, groups: 2, ways: 2, slots: 2, hops: 2, pairs: 2 };
+const TINY: Capacities = Capacities {
+    nodes: 4,
+    leaves: 4,
+    groups: 2,
+    ways: 2,
+    slots: 2,
+    hops: 2,
+    locators: 2,
+    pairs: 2,
+};
 
 /// A FIB and its mirror.
 struct Router {
@@ -99,6 +110,37 @@ impl Router {
         }
     }
 
+    /// Whether packets from an address may come from a locator, as the program would say; `None` =
+    /// there is no locator-set.
+    fn may_send(&self, instance: InstanceId, source: IpAddr, rloc: IpAddr) -> Option<bool> {
+        let records = &self.tables.records;
+        let start = self.tables.starts(instance)[usize::from(source.is_ipv6())];
+        let leaf = trie::lookup(records, start, source);
+        match split(first(records.words(Table::Leaves, leaf))) {
+            [Leaf::LOCAL, _] => Some(false),
+            [Leaf::ENCAP, group] => {
+                let run = records.words(Table::Groups, group).get(1..).map_or(0, first);
+                let [start, count] = split(run);
+                let octets = |index| -> Vec<u8> {
+                    let words = records.words(Table::Locators, index).iter();
+                    words.flat_map(|word| word.load(Relaxed).to_ne_bytes()).collect()
+                };
+                Some((start..start + count).any(|index| octets(index) == mapped(rloc)))
+            }
+            _ => None,
+        }
+    }
+
+    /// Whether that is what the FIB says. A group that is not there has no locators.
+    fn is_right_about(&self, instance: InstanceId, source: IpAddr, rloc: IpAddr) -> bool {
+        let tables = self.reader.enter().unwrap();
+        let given = self.may_send(instance, source, rloc);
+        match tables.source_matches(instance, source, rloc) {
+            None => given != Some(true),
+            right => given == right,
+        }
+    }
+
     fn choose(&self, choice: u64, slot: u64) -> u32 {
         let [first, slots] = split(choice);
         if first == 0 || slots == 0 {
@@ -106,18 +148,14 @@ impl Router {
         }
         let words = self.tables.records.words(Table::Slots, slots);
         let slot = usize::try_from(slot & 511).unwrap();
-        let octets = |word: &std::sync::atomic::AtomicU64| {
-            word.load(std::sync::atomic::Ordering::Relaxed).to_ne_bytes()
-        };
+        let octets = |word: &AtomicU64| word.load(Relaxed).to_ne_bytes();
         words.get(slot / 8).map_or(0, |word| first + u32::from(octets(word)[slot % 8]))
     }
 
     fn hop(&self, index: u32) -> Answer {
         let words = self.tables.records.words(Table::Hops, index);
-        let octets: Vec<u8> = words
-            .iter()
-            .flat_map(|word| word.load(std::sync::atomic::Ordering::Relaxed).to_ne_bytes())
-            .collect();
+        let octets: Vec<u8> =
+            words.iter().flat_map(|word| word.load(Relaxed).to_ne_bytes()).collect();
         let Some([rlocs, rest]) = octets.split_at_checked(32).map(<[_; 2]>::from) else {
             return Answer::NotHere;
         };
@@ -138,7 +176,7 @@ impl Router {
     fn is_empty(&self) -> bool {
         let used: Vec<_> = self.tables.slabs().map(|(_, slab)| slab.used()).into();
         // One leaf belongs to the tries.
-        used == [1, 0, 0, 0, 0, 0] && self.tables.nodes() == 0
+        used == [1, 0, 0, 0, 0, 0, 0] && self.tables.nodes() == 0
     }
 }
 
@@ -268,6 +306,7 @@ proptest! {
     fn a_flow_goes_as_the_fib_says(
         batches in vec(vec(some_change(), 1..12), 1..10),
         packets in vec((some_address(), any::<u32>()), 16),
+        sender in some_rloc(),
     ) {
         let mut router = Router::new(&LARGE);
         for batch in &batches {
@@ -277,6 +316,7 @@ proptest! {
                 for instance in [InstanceId::DEFAULT, InstanceId::new(7).unwrap()] {
                     let right = router.right(instance, address, hash);
                     prop_assert_eq!(router.given(instance, address, hash), right, "{}", address);
+                    prop_assert!(router.is_right_about(instance, address, sender));
                 }
             }
         }
@@ -332,7 +372,7 @@ fn carry(tables: &Tables<Memory>, hash: u32, locator: u8) {
     let start = tables.starts(InstanceId::DEFAULT)[0];
     let leaf = trie::lookup(records, start, [10, 1, 2, 3].into());
     let add = |table, index, counter: usize, n| {
-        records.words(table, index)[counter].fetch_add(n, std::sync::atomic::Ordering::Relaxed);
+        records.words(table, index)[counter].fetch_add(n, Relaxed);
     };
     add(Table::Carried, leaf, 0, 1);
     add(Table::Carried, leaf, 1, 100);
@@ -369,13 +409,13 @@ fn what_replaced_tables_counted_is_not_lost() {
     tables.rebuild(router.now, Memory::new(&LARGE)).unwrap();
     let old = &tables.replaced.last().unwrap().records;
     let word = &old.words(Table::Carried, 2)[0];
-    word.fetch_add(7, std::sync::atomic::Ordering::Relaxed);
+    word.fetch_add(7, Relaxed);
     carry(&tables, 1, 1);
     tables.sync_usage();
     assert_eq!(router.fib.routes(None)[0].usage.packets, 8);
 
     let word = &tables.replaced.last().unwrap().records.words(Table::Carried, 2)[0];
-    word.fetch_add(5, std::sync::atomic::Ordering::Relaxed);
+    word.fetch_add(5, Relaxed);
     router.now += RETIREMENT;
     tables.apply(router.now, Update::GroupGone(GroupId(99))).unwrap();
     assert_eq!(router.fib.routes(None)[0].usage.packets, 13);
@@ -401,8 +441,7 @@ fn what_a_packet_on_its_way_may_read_does_not_change_under_it() {
     let mut router = site(&LARGE);
     let records = |router: &Router, table, count: u32| -> Vec<Vec<u64>> {
         let words = |index| router.tables.records.words(table, index).iter();
-        let load =
-            |word: &std::sync::atomic::AtomicU64| word.load(std::sync::atomic::Ordering::Relaxed);
+        let load = |word: &AtomicU64| word.load(Relaxed);
         (1..=count).map(|index| words(index).map(load).collect()).collect()
     };
     let look = |router: &Router| {

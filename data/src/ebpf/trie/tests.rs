@@ -19,6 +19,7 @@ fn memory(nodes: u32) -> Memory {
         ways: one,
         slots: one,
         hops: one,
+        locators: one,
         pairs: one,
     })
 }
