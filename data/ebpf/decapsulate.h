@@ -3,6 +3,7 @@
 #ifndef DECAPSULATE_H
 #define DECAPSULATE_H
 
+#include "reencapsulate.h"
 #include "source.h"
 
 /* Instance of messages about the tunnels themselves. */
@@ -48,16 +49,6 @@ INLINE u32 read_frame_header(const struct ethernet *header)
     return header->protocol == swap16(ETH_P_IP) ? 1
         : header->protocol == swap16(ETH_P_IPV6) ? 2
                                                  : 0;
-}
-
-INLINE void count_decapsulated(const struct packet *packet, u32 pair, struct cpu *cpu)
-{
-    struct traffic *between = pair ? OWN(traffic, most_pairs, pair) : 0;
-
-    if (between)
-        between->received += packet->segments;
-    cpu->decapsulated_packets[packet->v6] += packet->segments;
-    cpu->decapsulated_bytes[packet->v6] += packet->length;
 }
 
 /* Takes the outer headers off and sends the packet to its host. */
@@ -173,17 +164,20 @@ INLINE int take_out(struct __sk_buff *skb, const struct arrival *arrival, struct
     host = host_of(skb, &packet, named, now, &fresh);
     if (unlikely(!host))
         return except(EXCEPTION_INSTANCE);
-    if (unlikely(!(host->local || options->flags & CONFIG_DECAP_ANY)))
+    if (unlikely(!(host->kind & HOST_LOCAL || options->flags & CONFIG_DECAP_ANY)))
         return except(EXCEPTION_DESTINATION);
-    if (options->flags & CONFIG_SOURCE_CHECK && !may_send(host, &packet, arrival, options))
+    if (options->flags & CONFIG_SOURCE_CHECK
+        && !may_send(host, packet.source.hi, packet.source.lo, arrival->locators[2],
+                     arrival->locators[3]))
         return except(EXCEPTION_SOURCE_CHECK);
+    class = options->flags & CONFIG_DSCP_BACK ? arrival->class : packet.class;
+    class = (class & ~ECN_MASK) | ecn;
+    if (unlikely(host->kind & HOST_ONWARD))
+        return reencapsulate(skb, host, arrival->frame, class, arrival->pair);
     if (unlikely(!host->way.ifindex))
         return except(EXCEPTION_ROUTE);
     if (unlikely(packet.wire > host->way.mtu))
         return except(EXCEPTION_TOO_BIG);
-
-    class = options->flags & CONFIG_DSCP_BACK ? arrival->class : packet.class;
-    class = (class & ~ECN_MASK) | ecn;
     return unwrap(skb, &packet, arrival, class, &host->way, fresh, cpu);
 }
 

@@ -26,19 +26,6 @@ struct outer6 {
 _Static_assert(sizeof(struct outer4) == 36, "on the wire");
 _Static_assert(sizeof(struct outer6) == 56, "on the wire");
 
-/* What is known of a packet once it is sure that it goes into a tunnel. */
-struct entry {
-    const struct packet *packet;
-    u32 instance;
-    u32 leaf;
-    u32 hash;
-    u32 payload; /* octets behind the data header */
-    bool df;
-    u8 ttl; /* of the inner packet, and */
-    u8 outer_ttl;
-    u8 outer_class;
-};
-
 /* To and from whom frames inside VXLAN are: constants, as data/src/pipeline/data_header.rs says. */
 #define INNER_DESTINATION { 0xba, 0x25, 0xcd, 0xf4, 0xad, 0x38 }
 #define INNER_SOURCE { 0x02, 'w', 'e', 'f', 't', 0x00 }
@@ -75,12 +62,12 @@ INLINE u64 write_frame_header(struct ethernet *header, bool v6)
 
 /* Gives the sum of what was written. The UDP checksum is 0 (RFC 9300 section 5.3). */
 INLINE u64 write_tunnel(struct tunnel_headers *headers, const struct entry *entry,
-                        const struct hop *hop)
+                        const struct hop *hop, bool v6)
 {
     u32 *words = (u32 *)headers;
     bool generic = hop->encapsulation == ENCAPSULATION_LISP_GPE
         || hop->encapsulation == ENCAPSULATION_VXLAN_GPE;
-    u32 next = !generic ? 0 : entry->packet->v6 ? 2 : 1;
+    u32 next = !generic ? 0 : v6 ? 2 : 1;
 
     words[0] = swap16(0xc000 | (entry->hash & 0x3fff)) | (u32)swap16(hop->port) << 16;
     words[1] = swap16(entry->payload + sizeof(*headers));
@@ -125,11 +112,12 @@ INLINE u64 write_outer6(struct outer6 *headers, const struct entry *entry, const
     return sum;
 }
 
-INLINE void count_encapsulated(const struct entry *entry, const struct hop *hop, struct cpu *cpu)
+INLINE void count_encapsulated(const struct packet *packet, const struct entry *entry,
+                               const struct hop *hop, struct cpu *cpu)
 {
-    const struct packet *packet = entry->packet;
     struct volume *volume = OWN(carried, most_leaves, entry->leaf);
     struct traffic *pair = OWN(traffic, most_pairs, hop->pair);
+    u32 family = family_of(packet);
 
     if (volume) {
         volume->packets += packet->segments;
@@ -137,38 +125,26 @@ INLINE void count_encapsulated(const struct entry *entry, const struct hop *hop,
     }
     if (pair)
         pair->sent += packet->segments;
-    cpu->encapsulated_packets[packet->v6] += packet->segments;
-    cpu->encapsulated_bytes[packet->v6] += packet->length;
+    cpu->encapsulated_packets[family] += packet->segments;
+    cpu->encapsulated_bytes[family] += packet->length;
 }
 
-/* Puts the headers in front of the packet and sends it. */
-INLINE int wrap(struct __sk_buff *skb, const struct entry *entry, const struct known_hop *known,
-                u32 fresh, struct cpu *cpu)
+/* Writes the headers, for which there is room, and sends the packet. To `sum` adds what they do. */
+INLINE int write_headers(struct __sk_buff *skb, const struct packet *packet,
+                         const struct entry *entry, const struct known_hop *known, u64 sum)
 {
     const struct hop *hop = &known->hop;
     bool v6 = hop->family == 6;
-    u32 size = v6 ? sizeof(struct outer6) : sizeof(struct outer4), frame = frame_header(hop);
-    u64 how = v6 ? BPF_F_ADJ_ROOM_ENCAP_L3_IPV6 : BPF_F_ADJ_ROOM_ENCAP_L3_IPV4;
+    u32 size = v6 ? sizeof(struct outer6) : sizeof(struct outer4);
+    struct ethernet *ethernet = (void *)(long)skb->data;
+    void *end = (void *)(long)skb->data_end;
+    void *start = ethernet + 1;
     struct tunnel_headers *tunnel;
-    struct ethernet *ethernet;
-    void *start, *end;
-    u64 sum = 0;
 
-    if (frame)
-        how |= BPF_F_ADJ_ROOM_ENCAP_L2(sizeof(struct ethernet)) | BPF_F_ADJ_ROOM_ENCAP_L2_ETH;
-    /* A super-packet keeps the size of its segments; each gets the outer headers when it is cut. */
-    if (bpf_skb_adjust_room(skb, size + frame, BPF_ADJ_ROOM_MAC,
-                            how | BPF_F_ADJ_ROOM_ENCAP_L4_UDP | BPF_F_ADJ_ROOM_FIXED_GSO
-                                | BPF_F_ADJ_ROOM_NO_CSUM_RESET))
-        return except(EXCEPTION_ROOM);
-    count_encapsulated(entry, hop, cpu);
-    ethernet = (void *)(long)skb->data;
-    end = (void *)(long)skb->data_end;
-    start = ethernet + 1;
     if (v6) {
         if (start + sizeof(struct outer6) > end)
             return fail();
-        sum = write_outer6(start, entry, hop);
+        sum += write_outer6(start, entry, hop);
         ethernet->protocol = swap16(ETH_P_IPV6);
     } else {
         if (start + sizeof(struct outer4) > end)
@@ -180,19 +156,73 @@ INLINE int wrap(struct __sk_buff *skb, const struct entry *entry, const struct k
     if (start + sizeof(struct ipv4) > end)
         return fail();
     tunnel = start - sizeof(*tunnel);
-    sum += write_tunnel(tunnel, entry, hop);
-    if (frame) {
-        sum += write_frame_header(start, entry->packet->v6);
+    sum += write_tunnel(tunnel, entry, hop, packet->v6);
+    if (frame_header(hop)) {
+        sum += write_frame_header(start, packet->v6);
         start += sizeof(struct ethernet);
     }
-    if (start + (entry->packet->v6 ? sizeof(struct ipv6) : sizeof(struct ipv4)) > end)
+    if (start + (packet->v6 ? sizeof(struct ipv6) : sizeof(struct ipv4)) > end)
         return fail();
-    if (entry->packet->v6)
-        sum += rewrite_ipv6(start, entry->packet, entry->packet->class, entry->ttl);
+    if (packet->v6)
+        sum += rewrite_ipv6(start, packet, entry->class, entry->ttl);
     else
-        rewrite_ipv4(start, entry->packet, entry->packet->class, entry->ttl);
+        rewrite_ipv4(start, packet, entry->class, entry->ttl);
     follow_sum(skb, sum);
-    return leave(&known->way, fresh, ethernet);
+    return leave(&known->way, entry->fresh, ethernet);
+}
+
+/* Puts the headers in front of the packet and sends it. */
+INLINE int wrap(struct __sk_buff *skb, const struct packet *packet, const struct entry *entry,
+                const struct known_hop *known, struct cpu *cpu)
+{
+    const struct hop *hop = &known->hop;
+    u64 how = hop->family == 6 ? BPF_F_ADJ_ROOM_ENCAP_L3_IPV6 : BPF_F_ADJ_ROOM_ENCAP_L3_IPV4;
+
+    if (frame_header(hop))
+        how |= BPF_F_ADJ_ROOM_ENCAP_L2(sizeof(struct ethernet)) | BPF_F_ADJ_ROOM_ENCAP_L2_ETH;
+    /* A super-packet keeps the size of its segments; each gets the outer headers when it is cut. */
+    if (bpf_skb_adjust_room(skb, outer_size(hop), BPF_ADJ_ROOM_MAC,
+                            how | BPF_F_ADJ_ROOM_ENCAP_L4_UDP | BPF_F_ADJ_ROOM_FIXED_GSO
+                                | BPF_F_ADJ_ROOM_NO_CSUM_RESET))
+        return except(EXCEPTION_ROOM);
+    count_encapsulated(packet, entry, hop, cpu);
+    return write_headers(skb, packet, entry, known, 0);
+}
+
+/* Leaves the packet to the portable plane: there is no hop for it. */
+INLINE struct known_hop *refuse(u32 reason)
+{
+    except(reason);
+    return 0;
+}
+
+/*
+ * The hop with this index, if a packet of which `entry` tells class and TTL can leave by it; adds
+ * what its headers will say. NULL if it cannot.
+ */
+INLINE struct known_hop *prepare(struct entry *entry, const struct packet *packet,
+                                 struct __sk_buff *skb, u32 index, struct cpu *cpu, u64 now)
+{
+    const struct config *options = &cpu->options;
+    struct known_hop *known = index ? hop_of(skb, index, cpu, now, &entry->fresh) : 0;
+
+    if (unlikely(!known))
+        return refuse(EXCEPTION_NO_HOP);
+    if (unlikely(packet->wire > known->hop.mtu
+                 || packet->length + outer_size(&known->hop) > 0xffff))
+        return refuse(EXCEPTION_TOO_BIG);
+    if (unlikely(!known->way.ifindex))
+        return refuse(EXCEPTION_ROUTE);
+    if (unlikely(packet->wire + outer_size(&known->hop) > known->way.mtu))
+        return refuse(EXCEPTION_TOO_BIG);
+    entry->hop = index;
+    entry->payload = packet->length + frame_header(&known->hop);
+    entry->df = options->flags & CONFIG_DF;
+    entry->outer_ttl = options->ttl == COPY_TTL ? entry->ttl : options->ttl;
+    entry->outer_class = options->dscp == COPY_DSCP
+        ? entry->class
+        : options->dscp << 2 | (entry->class & ECN_MASK);
+    return known;
 }
 
 /* What came in by a port whose packets may go into tunnels, of an instance (its index, and ID). */
@@ -202,16 +232,14 @@ INLINE int encapsulate(struct __sk_buff *skb, u32 instance, u32 id, u32 v6)
     void *end = (void *)(long)skb->data_end;
     u64 now = bpf_jiffies64();
     struct cpu *cpu = this_cpu();
-    const struct config *options;
     struct known_hop *known;
     struct verdict *verdict;
     struct packet packet;
     struct entry entry;
-    u32 index, fresh;
+    u32 index;
 
     if (!cpu || !read_packet(&packet, skb, start, end, v6))
         return TCX_NEXT;
-    options = &cpu->options;
     verdict = verdict_on(&packet, instance, id, cpu);
     if (!verdict || !verdict->leaf || verdict->kind == LEAF_LOCAL)
         return TCX_NEXT;
@@ -225,33 +253,17 @@ INLINE int encapsulate(struct __sk_buff *skb, u32 instance, u32 id, u32 v6)
         return except(EXCEPTION_TTL);
     if (unlikely(packet.length > skb->len - sizeof(struct ethernet)))
         return except(EXCEPTION_INNER);
-    if (unlikely(packet.syn && options->flags & CONFIG_MSS_CLAMP))
+    if (unlikely(packet.syn && cpu->options.flags & CONFIG_MSS_CLAMP))
         return except(EXCEPTION_SYN);
 
-    entry.hash = flow_hash(&packet);
-    index = likely(verdict->hop) ? verdict->hop : pick(verdict->group, entry.hash);
-    known = index ? hop_of(skb, index, cpu, now, &fresh) : 0;
-    if (unlikely(!known))
-        return except(EXCEPTION_NO_HOP);
-    if (unlikely(packet.wire > known->hop.mtu
-                 || packet.length + outer_size(&known->hop) > 0xffff))
-        return except(EXCEPTION_TOO_BIG);
-    if (unlikely(!known->way.ifindex))
-        return except(EXCEPTION_ROUTE);
-    if (unlikely(packet.wire + outer_size(&known->hop) > known->way.mtu))
-        return except(EXCEPTION_TOO_BIG);
-
-    entry.packet = &packet;
-    entry.leaf = verdict->leaf;
     entry.instance = id;
-    entry.payload = packet.length + frame_header(&known->hop);
-    entry.df = options->flags & CONFIG_DF;
+    entry.leaf = verdict->leaf;
+    entry.hash = flow_hash(&packet);
     entry.ttl = packet.ttl - 1;
-    entry.outer_ttl = options->ttl == COPY_TTL ? entry.ttl : options->ttl;
-    entry.outer_class = options->dscp == COPY_DSCP
-        ? packet.class
-        : options->dscp << 2 | (packet.class & ECN_MASK);
-    return wrap(skb, &entry, known, fresh, cpu);
+    entry.class = packet.class;
+    index = likely(verdict->hop) ? verdict->hop : pick(verdict->group, entry.hash);
+    known = prepare(&entry, &packet, skb, index, cpu, now);
+    return likely(known) ? wrap(skb, &packet, &entry, known, cpu) : TCX_NEXT;
 }
 
 #endif

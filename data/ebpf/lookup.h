@@ -135,12 +135,11 @@ INLINE void map_address(void *octets, const u32 *address, bool v6)
 /* The kernel delivers what is for an address of the router, whatever the tables say. */
 INLINE bool is_for_us(struct key destination, bool v6)
 {
-    struct address address;
-    u32 words[4];
+    u32 words[4] = { 0, 0, swap32(0xffff), swap32(destination.hi >> 32) };
 
-    write_key(words, destination, v6);
-    map_address(address.octets, words, v6);
-    return bpf_map_lookup_elem(&locals, &address);
+    if (v6)
+        write_key(words, destination, true);
+    return bpf_map_lookup_elem(&locals, words);
 }
 
 /* The leaf of what is for a tunnel, 0 = it is not. `index` is that of the instance. */
@@ -150,7 +149,8 @@ INLINE u32 judge(const struct instance *instance, u32 index, const struct verdic
         return 0;
     if (!is_unicast(packet->destination, v6) || is_for_us(packet->destination, v6))
         return 0;
-    if (!(instance->flags & INSTANCE_ANY_SOURCE) && !is_local(index, packet->source.hi, packet->source.lo, v6))
+    if (!(instance->flags & INSTANCE_ANY_SOURCE)
+        && !is_local(index, packet->source.hi, packet->source.lo, v6))
         return 0;
     return leaf_of(instance, packet->destination, v6);
 }

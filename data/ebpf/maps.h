@@ -61,12 +61,18 @@ struct known_hop {
     struct hop hop;
 };
 
-/* A host behind us. */
+enum host_kind {
+    HOST_LOCAL = 1, /* the tables say that it is behind us */
+    HOST_ONWARD = 2, /* the kernel routes to it by the TUN device: it is behind another tunnel */
+};
+
+/* Whom a packet is for that came out of a tunnel. */
 struct host {
     struct key address;
-    u32 id;     /* of the instance */
-    bool local; /* the tables say that it is behind us */
-    u8 pad[3];
+    u32 id;       /* of the instance, and */
+    u16 instance; /* its index */
+    u8 kind;
+    bool v6;
     struct next_hop way;
     u64 checked; /* generation of the tables that let these send to the instance; 0 = nobody asked */
     struct key source;
@@ -103,6 +109,28 @@ struct tunnel {
     u8 pad[19];
 };
 
+/* How a packet goes into a tunnel. */
+struct entry {
+    u32 instance;
+    u32 leaf;
+    u32 hop; /* index */
+    u32 hash;
+    u32 payload; /* octets behind the data header */
+    u32 fresh;   /* this packet is to go by the kernel's neighbour table */
+    bool df;
+    u8 ttl; /* of the inner packet, and */
+    u8 class;
+    u8 outer_ttl;
+    u8 outer_class;
+};
+
+/* What has no room on the stack, of which functions that call each other have 512 octets. */
+struct scratch {
+    struct bpf_fib_lookup lookup;
+    struct packet packet;
+    struct entry entry;
+};
+
 /* A packet waits for each cache line it needs, so no record of a cache lies on more than it must. */
 _Static_assert(sizeof(struct known_hop) == 128, "two cache lines");
 _Static_assert(OFFSET(host, way.gateway) == 64 && sizeof(struct host) == 128, "two");
@@ -128,6 +156,7 @@ ARRAY(traffic, struct traffic, 1024, BPF_F_MMAPABLE); /* as many as pairs, for e
 HASH(pairs, struct pair_key, u32, 1024);
 HASH(locals, struct address, u32, 256);
 CPU_ARRAY(neighbours, struct neighbour, CACHED);
+CPU_ARRAY(scratch, struct scratch, 1);
 /*
  * What each processor has for itself, one table behind the other: the kernel's arrays for
  * processors cost a cache line more for each record. BPF_F_MMAPABLE has them begin at a page.

@@ -35,11 +35,12 @@ INLINE bool is_minded(const struct next_hop *way, u64 now)
  * Asks the kernel, and keeps the answer in `way`, which says what was known before. Gives whether
  * this packet is to go by the kernel's neighbour table.
  */
-static __attribute__((noinline)) bool ask(struct __sk_buff *skb, struct bpf_fib_lookup *lookup,
-                                          u32 flags, struct next_hop *way, u64 now)
+INLINE bool ask(struct __sk_buff *skb, struct bpf_fib_lookup *lookup, u32 flags,
+                struct next_hop *way, u64 now)
 {
     u64 silent = way->silent;
     u64 asked = way->asked;
+    u32 device = lookup->ifindex;
     struct port *port;
     long result;
 
@@ -49,6 +50,11 @@ static __attribute__((noinline)) bool ask(struct __sk_buff *skb, struct bpf_fib_
     way->silent = 0;
     way->ifindex = 0;
     way->mtu = 0xffff;
+    if (!(flags & BPF_FIB_LOOKUP_OUTPUT) && lookup->ifindex == device
+        && (result == BPF_FIB_LKUP_RET_NO_NEIGH || result == BPF_FIB_LKUP_RET_SUCCESS)) {
+        way->ifindex = device; /* back to the TUN device, where there are no neighbours */
+        return false;
+    }
     if (result == BPF_FIB_LKUP_RET_NO_NEIGH) {
         /* Who stays silent is the portable plane's: through it the kernel tells senders. */
         way->silent = silent && now - asked < silence ? silent : now;
@@ -75,24 +81,27 @@ static __attribute__((noinline)) bool ask(struct __sk_buff *skb, struct bpf_fib_
  */
 GLOBAL u32 ask_for_hop(struct __sk_buff *skb, struct known_hop *known, u32 index)
 {
-    struct bpf_fib_lookup lookup = { .l4_protocol = UDP };
+    struct scratch *room = RECORD(scratch, 0);
     u64 now = bpf_jiffies64();
     struct hop *hop = RECORD(hops, index);
     struct cpu *cpu = this_cpu();
+    struct bpf_fib_lookup *lookup;
     bool fresh;
 
-    if (!known || !hop || !cpu)
+    if (!known || !hop || !cpu || !room)
         return 0;
     known->way.generation = current_generation(cpu);
     if (known->hop.version != hop->version) {
         known->way.asked = known->way.silent = 0;
         known->hop = *hop;
     }
-    lookup.family = hop->family == 6 ? AF_INET6 : AF_INET;
-    lookup.ifindex = hop->interface;
-    copy(lookup.src, hop->local, sizeof(lookup.src));
-    copy(lookup.dst, hop->remote, sizeof(lookup.dst));
-    fresh = ask(skb, &lookup, BPF_FIB_LOOKUP_OUTPUT, &known->way, now);
+    lookup = &room->lookup;
+    *lookup = (struct bpf_fib_lookup){ .l4_protocol = UDP };
+    lookup->family = hop->family == 6 ? AF_INET6 : AF_INET;
+    lookup->ifindex = hop->interface;
+    copy(lookup->src, hop->local, sizeof(lookup->src));
+    copy(lookup->dst, hop->remote, sizeof(lookup->dst));
+    fresh = ask(skb, lookup, BPF_FIB_LOOKUP_OUTPUT, &known->way, now);
     /* To the kernel's IPv6 an interface is a mere wish. */
     if (hop->interface && known->way.ifindex != hop->interface)
         known->way.ifindex = 0;
@@ -120,16 +129,19 @@ INLINE struct known_hop *hop_of(struct __sk_buff *skb, u32 index, const struct c
  * Asks for the way to a host, as if the packet came in by the TUN device of the instance: of a
  * packet from `hi` and `lo`. Not 0 if it is to go by the kernel's neighbour table.
  */
-GLOBAL u32 ask_for_host(struct __sk_buff *skb, struct host *host, u64 hi, u64 lo, u32 v6)
+GLOBAL u32 ask_for_host(struct __sk_buff *skb, struct host *host, u64 hi, u64 lo)
 {
-    struct bpf_fib_lookup lookup = { .family = v6 ? AF_INET6 : AF_INET };
+    struct scratch *room = RECORD(scratch, 0);
     u64 now = bpf_jiffies64();
     struct key source = { hi, lo };
+    struct bpf_fib_lookup *lookup;
     struct instance *instance;
-    u32 *index, id;
+    u32 *index, id, fresh;
+    bool v6;
 
-    if (!host)
+    if (!host || !room)
         return 0;
+    v6 = host->v6;
     id = host->id;
     index = bpf_map_lookup_elem(&instance_of, &id);
     instance = index ? RECORD(instances, *index) : 0;
@@ -137,11 +149,17 @@ GLOBAL u32 ask_for_host(struct __sk_buff *skb, struct host *host, u64 hi, u64 lo
         host->way.asked = 0;
         return 0;
     }
-    write_key(lookup.src, source, v6);
-    write_key(lookup.dst, host->address, v6);
-    lookup.ifindex = instance->device;
-    host->local = is_local(*index, host->address.hi, host->address.lo, v6);
-    return ask(skb, &lookup, 0, &host->way, now);
+    lookup = &room->lookup;
+    *lookup = (struct bpf_fib_lookup){ .family = v6 ? AF_INET6 : AF_INET };
+    write_key(lookup->src, source, v6);
+    write_key(lookup->dst, host->address, v6);
+    lookup->ifindex = instance->device;
+    host->instance = *index;
+    host->kind = is_local(*index, host->address.hi, host->address.lo, v6) ? HOST_LOCAL : 0;
+    fresh = ask(skb, lookup, 0, &host->way, now);
+    if (host->way.ifindex == instance->device)
+        host->kind |= HOST_ONWARD;
+    return fresh;
 }
 
 /*
@@ -163,9 +181,10 @@ INLINE struct host *host_of(struct __sk_buff *skb, const struct packet *packet, 
         if (!known) {
             host->address = address;
             host->id = id;
+            host->v6 = packet->v6;
             host->way.asked = host->way.silent = host->checked = 0;
         }
-        *fresh = ask_for_host(skb, host, packet->source.hi, packet->source.lo, packet->v6);
+        *fresh = ask_for_host(skb, host, packet->source.hi, packet->source.lo);
         if (!host->way.asked)
             return 0;
     }

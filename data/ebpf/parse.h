@@ -53,6 +53,15 @@ INLINE u32 step_over(u32 octets)
     return octets & 0x3f;
 }
 
+/* The index of a packet's family in arrays of two, likewise. */
+INLINE u32 family_of(const struct packet *packet)
+{
+    u32 index = packet->v6;
+
+    asm volatile("" : "+r"(index));
+    return index & 1;
+}
+
 /*
  * Octets of an IP packet that are read, without options: of a TCP header the flags are. No more,
  * since of TCP over IPv4 with time stamps there are 52 where they can be read directly, and to

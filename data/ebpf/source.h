@@ -23,47 +23,42 @@ GLOBAL u32 is_locator_of(u32 group, u64 first, u64 second)
 }
 
 /* Asks the tables whether the source and the locator that the host's record names go together. */
-GLOBAL u32 ask_for_source(struct host *host, u32 v6)
+INLINE bool ask_for_source(struct host *host, struct cpu *cpu)
+{
+    u32 id = host->id, *index = bpf_map_lookup_elem(&instance_of, &id);
+    struct instance *instance = index ? RECORD(instances, *index) : 0;
+    struct target target;
+
+    if (!instance || !(instance->flags & INSTANCE_USED))
+        return false;
+    id = leaf_of(instance, host->source, host->v6);
+    target = read_record(id ? RECORD(leaves, id) : 0).target;
+    if (target.kind == LEAF_ENCAP)
+        return is_locator_of(target.group, host->locator[0], host->locator[1]);
+    return target.kind == LEAF_NONE && !(cpu->options.flags & CONFIG_SOURCE_KNOWN);
+}
+
+/*
+ * Whether packets to this host may have this source if they come from this locator, as it stands in a
+ * pair_key.
+ */
+GLOBAL u32 may_send(struct host *host, u64 hi, u64 lo, u64 first, u64 second)
 {
     struct cpu *cpu = this_cpu();
-    struct instance *instance;
-    struct target target;
     u64 generation;
-    u32 *index, id;
-    bool may;
 
     if (!host || !cpu)
         return false;
-    id = host->id;
-    generation = current_generation(cpu);
-    index = bpf_map_lookup_elem(&instance_of, &id);
-    instance = index ? RECORD(instances, *index) : 0;
-    if (!instance || !(instance->flags & INSTANCE_USED))
-        return false;
-    id = leaf_of(instance, host->source, v6);
-    target = read_record(id ? RECORD(leaves, id) : 0).target;
-    if (target.kind == LEAF_ENCAP)
-        may = is_locator_of(target.group, host->locator[0], host->locator[1]);
-    else
-        may = target.kind == LEAF_NONE && !(cpu->options.flags & CONFIG_SOURCE_KNOWN);
-    host->checked = may ? generation : 0;
-    return may;
-}
-
-/* Whether packets from this inner source may come from this locator. */
-INLINE bool may_send(struct host *host, const struct packet *packet, const struct arrival *arrival,
-                     const struct config *options)
-{
-    const u64 *locator = arrival->locators + 2;
-
-    if (likely(host->checked == options->generation && host->locator[0] == locator[0]
-               && host->locator[1] == locator[1] && host->source.hi == packet->source.hi
-               && host->source.lo == packet->source.lo))
+    if (host->checked == cpu->options.generation && host->source.hi == hi && host->source.lo == lo
+        && host->locator[0] == first && host->locator[1] == second)
         return true;
-    host->source = packet->source;
-    host->locator[0] = locator[0];
-    host->locator[1] = locator[1];
-    return ask_for_source(host, packet->v6);
+    generation = current_generation(cpu);
+    host->source.hi = hi;
+    host->source.lo = lo;
+    host->locator[0] = first;
+    host->locator[1] = second;
+    host->checked = ask_for_source(host, cpu) ? generation : 0;
+    return host->checked != 0;
 }
 
 #endif

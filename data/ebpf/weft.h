@@ -133,7 +133,7 @@ struct group {
     struct run locators; /* all, whether they carry packets or not */
 };
 
-#define LOCATORS 256 /* of a group at most; nobody knows those of a larger one */
+#define LOCATORS 32 /* of a group at most; nobody knows those of a larger one */
 #define SLOTS 512
 
 /* Which of them has each slot of the flow hash: `slots`. */

@@ -9,7 +9,7 @@ use std::net::UdpSocket;
 use std::time::Duration;
 
 use lab::fast::{index, refused};
-use lab::{A, B, HOST_B, Lab, Plane, options_for};
+use lab::{A, B, HOST_A, HOST_B, Lab, Plane, options_for};
 use nix::sys::socket::{setsockopt, sockopt::UdpGsoSegment};
 use weft_data::ebpf::{OtherInterface, SharedPorts};
 use weft_data::tun::{ByFamily, MssClamp, Options};
@@ -96,6 +96,33 @@ fn streams_are_joined_before_the_program_sees_them() {
         }
         assert_eq!((a.plane.fast().failed, b.plane.fast().failed), (0, 0));
     }
+}
+
+#[test]
+fn joined_packets_go_into_another_tunnel_as_they_are() {
+    if refused() {
+        return;
+    }
+    let lab = Lab::new(1400);
+    if !make_wire(&lab) {
+        println!("skipped: no ethtool");
+        return;
+    }
+    let [mut a, mut b] = Shared::both(&lab, Encapsulation::LispGpe, false);
+    let any =
+        Options { decapsulate_any: true, steered: true, udp_gro: false, ..Options::default() };
+    let _c = lab.connect_third_site([&mut a.plane, &mut b.plane], &any);
+    lab.ping("10.3.0.1");
+    let sent = || {
+        let (text, _) = lab.run("xb", "cat /sys/class/net/u1/statistics/tx_packets");
+        text.trim().parse::<u64>().unwrap()
+    };
+    let before = sent();
+    assert!(lab.transfer_between(["ha", "xc"], "10.3.0.1", 16 << 20));
+    let (sent, packets) = (sent() - before, b.plane.fast().encapsulated.v4.packets);
+    assert!(packets > 10_000 && sent * 3 < packets, "{packets} packets in {sent}");
+    assert!(lab.transfer_between(["xc", "ha"], HOST_A[0], 4 << 20));
+    assert_eq!(b.plane.fast().failed, 0);
 }
 
 #[test]

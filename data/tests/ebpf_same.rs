@@ -11,10 +11,10 @@ use std::thread;
 use std::time::Duration;
 
 use lab::fast::{index, now, refused};
-use lab::packets::{Dice, encapsulate, frame, marker, marker_number};
+use lab::packets::{Dice, encapsulate, frame, mac, marker, marker_number};
 use lab::wire::Wire;
 use lab::{A, B, Lab, Plane};
-use weft_data::tun::{ByFamily, HoldLimits, Options, SourceCheck, Tun};
+use weft_data::tun::{ByFamily, Dscp, HoldLimits, Options, SourceCheck, Ttl, Tun};
 use weft_fib::reference::Reference;
 use weft_fib::{
     Change, DropReason, Encapsulation, GroupId, PairCount, Path, Route, Source, Uplink, UplinkId,
@@ -64,13 +64,13 @@ fn packets_enter_tunnels_alike() {
     for seed in 1..=3 {
         let mut reference = Reference::default();
         let uplink = lab.within("xa", || index("u0"));
-        let changes = table(&mut Dice(seed), uplink);
+        let changes = table(&mut Dice(seed), A, uplink);
         for change in &changes {
             reference.apply(change.clone());
         }
         let mut dice = Dice(seed + 100);
         let frames: Vec<_> =
-            (0..1500).map(|_| frame(XA_H0, HA_E0, &to_another_site(&mut dice))).collect();
+            (0..1500).map(|_| frame(XA_H0, HA_E0, &to_another_site(&mut dice, 1500))).collect();
         let [slow, fast] = [false, true].map(|fast| {
             let mut plane = start(&lab, A, fast, &options());
             // Of many prefixes the program looks up IPv4 from the second octet on.
@@ -127,7 +127,7 @@ fn packets_leave_tunnels_alike() {
             let run = Run {
                 from: lab.wire("xa", "u0"),
                 to: lab.wire("hb", "e0"),
-                markers: markers_from_a_tunnel(),
+                markers: markers_from_a_tunnel([10, 2, 0, HOSTS[0]].into()),
                 of_interest: &site_packet,
             };
             outcome(plane, run.all(&frames), fast, |tun| tun.decapsulated, |ebpf| ebpf.decapsulated)
@@ -141,6 +141,55 @@ fn packets_leave_tunnels_alike() {
             run
         });
         same(&slow, &fast, 300);
+    }
+}
+
+/// Site B is a router between tunnels.
+#[test]
+fn packets_change_tunnels_alike() {
+    if refused() {
+        return;
+    }
+    let lab = quiet_lab();
+    for setting in ["net.ipv4.ip_forward=0", "net.ipv6.conf.all.forwarding=0"] {
+        lab.run("xa", &format!("sysctl -qw {setting}"));
+    }
+    for last in RLOCS {
+        lab.ip("xb", &format!("neigh add 192.0.2.{last} lladdr {} dev u0", text_of_mac(XA_U0)));
+        lab.ip("xb", &format!("neigh add 2001:db8::{last} lladdr {} dev u0", text_of_mac(XA_U0)));
+    }
+    let (said, done) = lab.run("xb", "ethtool -K u0 tx-udp-segmentation off");
+    assert!(done, "{said}");
+    for (seed, options) in [
+        (1, options()),
+        (2, Options { dscp_back: false, ..options() }),
+        (3, Options { ttl: Ttl::Fixed(99), dscp: Dscp::Fixed(46), ..options() }),
+    ] {
+        let options = Options { decapsulate_any: true, ..options };
+        let mut dice = Dice(seed + 300);
+        let frames: Vec<_> = (0..2000).map(|_| from_tunnel_to_tunnel(&mut dice)).collect();
+        let uplink = lab.within("xb", || index("u0"));
+        let [slow, fast] = [false, true].map(|fast| {
+            let mut plane = start(&lab, B, fast, &options);
+            lab.ip("xb", "route replace 10.2.0.0/16 dev weft0");
+            lab.ip("xb", "route replace fd00:2::/48 dev weft0");
+            for change in table(&mut Dice(seed), B, uplink) {
+                plane.fib.apply(change);
+            }
+            plane.publish();
+            let run = Run {
+                from: lab.wire("xa", "u0"),
+                to: lab.wire("xa", "u0"),
+                markers: markers_from_a_tunnel(MARKED),
+                of_interest: &|frame| tunnel_packet(frame).filter(|_| frame[6..12] == mac(XB_U0)),
+            };
+            outcome(plane, run.all(&frames), fast, |tun| tun.encapsulated, |ebpf| ebpf.encapsulated)
+        });
+        let [slow, fast] = [slow, fast].map(|mut run| {
+            run.drops.retain(|(reason, _)| OF_ARRIVALS.contains(reason));
+            run
+        });
+        same(&slow, &fast, 50);
     }
 }
 
@@ -173,13 +222,14 @@ fn start(lab: &Lab, site: usize, fast: bool, options: &Options) -> Plane {
     }
 }
 
-/// Uplinks, groups and routes at random.
-fn table(dice: &mut Dice, interface: u32) -> Vec<Change> {
+/// Uplinks of a site, groups and routes at random.
+fn table(dice: &mut Dice, site: usize, interface: u32) -> Vec<Change> {
     let uplink = |id, rloc: &str| {
         let rloc = rloc.parse().unwrap();
         Uplink { id: UplinkId(id), rloc, interface, mtu: 1500, priority: 1, weight: 1, up: true }
     };
-    let uplinks = vec![uplink(1, "192.0.2.1"), uplink(2, "2001:db8::1")];
+    let [v4, v6] = [format!("192.0.2.{}", site + 1), format!("2001:db8::{}", site + 1)];
+    let uplinks = vec![uplink(1, &v4), uplink(2, &v6)];
     let mut changes = vec![Change::SetUplinks(uplinks)];
     for group in 1..8 {
         let paths = (0..=dice.roll(4)).map(|_| path(dice)).collect();
@@ -240,8 +290,8 @@ fn answer(dice: &mut Dice) -> Route {
     }
 }
 
-/// A packet of a host at site A.
-fn to_another_site(dice: &mut Dice) -> Vec<u8> {
+/// A packet of a host at site A, of so many octets at most.
+fn to_another_site(dice: &mut Dice, most: u64) -> Vec<u8> {
     let (a, b) = (u8::try_from(dice.roll(8)).unwrap(), dice.octet());
     let odd = dice.roll(20);
     if dice.once_in(2) {
@@ -251,12 +301,12 @@ fn to_another_site(dice: &mut Dice) -> Vec<u8> {
             2 => [224, 0, 0, 99],
             _ => [10, 2, a, b],
         };
-        dice.ipv4(source, to, 1500)
+        dice.ipv4(source, to, most)
     } else {
         let source = if odd == 0 { "fd00:7::7".to_owned() } else { format!("fd00:1::{b:x}") };
         let to = if odd == 1 { "fd00:9::9".to_owned() } else { format!("fd00:2:0:{a}::{b:x}") };
         let [source, to] = [source, to].map(|text| text.parse::<std::net::Ipv6Addr>().unwrap());
-        dice.ipv6(source.octets(), to.octets(), 1500)
+        dice.ipv6(source.octets(), to.octets(), most)
     }
 }
 
@@ -281,11 +331,27 @@ fn from_a_tunnel(dice: &mut Dice) -> Vec<u8> {
     frame(XB_U0, XA_U0, &encapsulate(dice, ipv6, port, &inner))
 }
 
+/// Why what arrives does not come out of its tunnel.
+const OF_ARRIVALS: [DropReason; 6] = [
+    DropReason::BadHeader,
+    DropReason::UnknownInstance,
+    DropReason::UnexpectedControl,
+    DropReason::UnknownProtocol,
+    DropReason::EcnDiscarded,
+    DropReason::Malformed,
+];
 /// Why what the router tells senders does not leave.
 const OF_ANSWERS: [DropReason; 3] =
     [DropReason::HoldEidFull, DropReason::NoUsableRloc, DropReason::NoNativeRoute];
 
 const LOCATORS_OF_A: [&str; 2] = ["192.0.2.1", "2001:db8::1"];
+
+/// A packet in one tunnel that is to go into another.
+fn from_tunnel_to_tunnel(dice: &mut Dice) -> Vec<u8> {
+    let (ipv6, port) = (dice.once_in(2), dice.one_of(&PORTS));
+    let inner = to_another_site(dice, 1425);
+    frame(XB_U0, XA_U0, &encapsulate(dice, ipv6, port, &inner))
+}
 
 /// Of the other site some may send from its locators, some from another; of some nobody knows.
 fn map_senders(plane: &mut Plane) {
@@ -309,12 +375,12 @@ fn map_senders(plane: &mut Plane) {
 }
 
 /// One by way of each socket.
-fn markers_from_a_tunnel() -> Vec<Vec<u8>> {
+fn markers_from_a_tunnel(to: Ipv4Addr) -> Vec<Vec<u8>> {
     let sockets = PORTS.into_iter().flat_map(|port| [(false, port), (true, port)]);
     let numbered = (0..).zip(sockets);
     numbered
         .map(|(number, (ipv6, port))| {
-            let inner = marker([10, 1, 0, 2], [10, 2, 0, HOSTS[0]], number);
+            let inner = marker([10, 1, 0, 2], to.octets(), number);
             // The first of these numbers that wraps it in a plain way.
             let plain = (0..).map(|seed| encapsulate(&mut Dice(seed), ipv6, port, &inner));
             let mut plain = plain.filter(|packet| is_plain(packet, &inner));

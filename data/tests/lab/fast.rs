@@ -8,25 +8,33 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use nix::net::if_::if_nametoindex;
-use weft_data::ebpf::{Counters, Ebpf, Instance, Port};
+use weft_data::ebpf::{Counters, Ebpf, Instance, Port, Refusal};
 use weft_data::tun::{Options, Tun};
-use weft_fib::{Encapsulation, Fib};
+use weft_fib::{Change, Encapsulation, Fib, GroupId, LocatorState, Route, UplinkId};
 use weft_packet::addr::InstanceId;
 
 use super::{A, B, DEVICE, Lab, NODES, Plane, RLOCS, impossible, options_for};
 
-/// Why the tests of the program cannot run here.
+/// Why the tests of the program cannot run here. A kernel that has everything must take it.
 pub(crate) fn refused() -> bool {
     if impossible() {
         return true;
     }
     match Ebpf::probe() {
         Ok(()) => false,
+        Err(refusal @ Refusal::Program(_)) if has_everything() => panic!("{refusal}"),
         Err(refusal) => {
             println!("skipped: {refusal}");
             true
         }
     }
+}
+
+/// Whether this is Linux 6.6 or later.
+fn has_everything() -> bool {
+    let release = std::fs::read_to_string("/proc/sys/kernel/osrelease").unwrap();
+    let mut numbers = release.split('.').map_while(|number| number.parse::<u32>().ok());
+    (numbers.next(), numbers.next()) >= (Some(6), Some(6))
 }
 
 /// The host's port and the uplink of an xTR, in whose namespace this is asked.
@@ -107,6 +115,34 @@ impl Lab {
         self.ip("xc", &format!("link set {DEVICE} up mtu 1400"));
         self.ip("xc", &format!("route add 10.1.0.0/24 dev {DEVICE} src 10.3.0.1"));
         plane
+    }
+
+    /// Connects the third site with site A: B is the router between their tunnels, by `options`, with an
+    /// uplink towards each.
+    pub(crate) fn connect_third_site(&self, [a, b]: [&mut Plane; 2], options: &Options) -> Plane {
+        let mut c = self.third_site();
+        c.set("10.3.0.0/24", Route::Local);
+        c.group(GroupId(1), "192.0.2.2");
+        c.set("10.1.0.0/24", Route::Encapsulate(GroupId(1)));
+        a.set("10.3.0.0/24", Route::Encapsulate(GroupId(1)));
+        self.ip("xa", "route add 10.3.0.0/24 dev weft0");
+        let [u0, u1] = self.within("xb", || ["u0", "u1"].map(index));
+        b.uplinks(&[("192.0.2.2", u0), ("203.0.113.1", u1)]);
+        for (rloc, other) in [("192.0.2.1", 2), ("203.0.113.2", 1)] {
+            let state = LocatorState { down: false, not_via: vec![UplinkId(other)] };
+            b.fib.apply(Change::SetLocator { rloc: rloc.parse().unwrap(), state });
+        }
+        b.group(GroupId(3), "203.0.113.2");
+        b.set("10.3.0.0/24", Route::Encapsulate(GroupId(3)));
+        self.ip("xb", "route add 10.3.0.0/24 dev weft0");
+        b.tun.set_options(options.clone());
+        let ebpf = b.ebpf.as_mut().unwrap();
+        ebpf.set_options(options);
+        self.within("xb", || {
+            let [h0, u0] = ports(false);
+            ebpf.set_ports(&[h0, u0, Port { interface: u1, ..u0 }]).unwrap();
+        });
+        c
     }
 
     /// Sends datagrams of `length` octets from host A to an address of host B, which sends them

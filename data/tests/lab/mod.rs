@@ -320,9 +320,16 @@ impl Plane {
 
     /// Makes an address the only uplink; an interface of 0 leaves the way to the kernel.
     pub(crate) fn uplink(&mut self, rloc: &str, interface: u32) {
-        let (id, rloc) = (UplinkId(1), rloc.parse().unwrap());
-        let uplink = Uplink { id, rloc, interface, mtu: 1500, priority: 1, weight: 100, up: true };
-        self.fib.apply(Change::SetUplinks(vec![uplink]));
+        self.uplinks(&[(rloc, interface)]);
+    }
+
+    /// Makes these addresses the uplinks, numbered from 1 on.
+    pub(crate) fn uplinks(&mut self, uplinks: &[(&str, u32)]) {
+        let uplinks = (1..).zip(uplinks).map(|(id, (rloc, interface))| {
+            let (id, rloc, interface) = (UplinkId(id), rloc.parse().unwrap(), *interface);
+            Uplink { id, rloc, interface, mtu: 1500, priority: 1, weight: 100, up: true }
+        });
+        self.fib.apply(Change::SetUplinks(uplinks.collect()));
     }
 
     /// Makes a path group of one locator.

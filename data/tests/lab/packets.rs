@@ -173,7 +173,7 @@ pub(crate) fn encapsulate(dice: &mut Dice, ipv6: bool, port: u16, inner: &[u8]) 
     } else {
         outer_v4(dice, if unknown { 66 } else { 1 }, datagram.len())
     };
-    if ipv6 || dice.once_in(2) {
+    if dice.once_in(2) {
         let header = weft_packet::ip::Header::read(&[&packet[..], &datagram].concat()).unwrap();
         let (from, to) = (header.source, header.destination);
         let sum = Sum::pseudo_header(from, to, 17, datagram.len()).with(&datagram);

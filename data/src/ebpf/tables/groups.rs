@@ -247,4 +247,4 @@ fn locator(rloc: IpAddr) -> Locator {
 }
 
 /// Of a group, as in `weft.h`: a loop of the program ends there.
-const MOST_LOCATORS: usize = 256;
+const MOST_LOCATORS: usize = 32;
