@@ -148,6 +148,7 @@ INLINE int take_out(struct __sk_buff *skb, const struct arrival *arrival, struct
                      > skb->len - sizeof(struct ethernet)))
         return except(EXCEPTION_INNER);
 
+    packet.v6 = forget(packet.v6, now) & 1;
     if (unlikely(packet.fragment))
         return except(EXCEPTION_FRAGMENT);
     if (unlikely(packet.extended))
@@ -215,6 +216,11 @@ INLINE int decapsulate(struct __sk_buff *skb, u32 v6)
         note_stranger(cpu, &arrival);
         return NOT_OURS;
     }
+    arrival.v6 = forget(arrival.v6, now) & 1;
+    arrival.size = forget(arrival.size, now) & 0x3f;
+    arrival.frame = forget(arrival.frame, now) & 0x0f;
+    arrival.fragment = forget(arrival.fragment, now) & 1;
+    arrival.consistent = forget(arrival.consistent, now) & 1;
     verdict = take_out(skb, &arrival, cpu, now);
     return verdict == TCX_NEXT ? to_socket(skb, v6) : verdict;
 }
