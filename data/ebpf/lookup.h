@@ -173,7 +173,7 @@ INLINE u32 only_hop(u32 group)
  * Asks the tables for a verdict on packets that it names: source, destination and instance, whose
  * index is `instance`.
  */
-GLOBAL int ask_tables(struct verdict *verdict, u32 instance, u32 v6)
+GLOBAL int ask_tables(struct verdict *verdict, u32 instance)
 {
     struct instance *of = RECORD(instances, instance);
     struct cpu *cpu = this_cpu();
@@ -182,7 +182,7 @@ GLOBAL int ask_tables(struct verdict *verdict, u32 instance, u32 v6)
     if (!verdict || !of || !cpu)
         return 0;
     verdict->generation = current_generation(cpu);
-    verdict->leaf = judge(of, instance, verdict, v6);
+    verdict->leaf = judge(of, instance, verdict, verdict->v6);
     target = read_record(verdict->leaf ? RECORD(leaves, verdict->leaf) : 0).target;
     verdict->kind = target.kind;
     verdict->group = target.group;
@@ -202,11 +202,12 @@ INLINE struct verdict *verdict_on(const struct packet *packet, u32 instance, u32
         && unlikely(kept->generation != cpu->options.generation
                     || kept->destination.hi != to.hi || kept->source.hi != from.hi
                     || kept->destination.lo != to.lo || kept->source.lo != from.lo
-                    || kept->id != id)) {
+                    || kept->id != id || kept->v6 != packet->v6)) {
         kept->source = from;
         kept->destination = to;
         kept->id = id;
-        ask_tables(kept, instance, packet->v6);
+        kept->v6 = packet->v6;
+        ask_tables(kept, instance);
     }
     return kept;
 }

@@ -97,7 +97,7 @@ struct verdict {
     u32 kind;
     u32 group;
     u32 hop; /* the only one of the group; 0 = it is a matter of the flow */
-    u32 pad;
+    u32 v6;
 };
 
 /* What is known of the locators a packet came from and to. */

@@ -176,7 +176,8 @@ INLINE struct host *host_of(struct __sk_buff *skb, const struct packet *packet, 
     *fresh = 0;
     if (!host)
         return 0;
-    known = host->address.hi == address.hi && host->address.lo == address.lo && host->id == id;
+    known = host->address.hi == address.hi && host->address.lo == address.lo && host->id == id
+        && host->v6 == packet->v6;
     if (unlikely(!known || !is_recent(host->way.asked, now))) {
         if (!known) {
             host->address = address;

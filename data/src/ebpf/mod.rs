@@ -169,6 +169,7 @@ impl Ebpf {
     pub fn set_options(&mut self, options: &tun::Options) {
         let Config { sole, generation, .. } = self.config;
         self.configure(Config { sole, generation, ..config(options) });
+        // Who may send was judged by the options of before.
         self.forget_cached();
     }
 

@@ -47,8 +47,25 @@ fn answers_about_neighbours_are_all_kept() {
         for n in 0..=u8::MAX {
             run(&mut loaded, last_processor(), &frame(NOTHING, address(n), &[]));
         }
-        assert_eq!(answers(&loaded), 256, "as {:?}", address(7));
+        assert_eq!(answers(&loaded).len(), 256, "as {:?}", address(7));
     }
+}
+
+#[test]
+fn answers_about_one_family_are_none_about_the_other() {
+    let Some(mut loaded) = with_processors(processors()) else { return };
+    set_port(&mut loaded, Port::ENCAP);
+    run(&mut loaded, last_processor(), &frame(NOTHING, [10, 2, 0, 2], &[]));
+    let before = answers(&loaded);
+    let header = [0x60, 0, 0, 0, 0, 0, NOTHING, 64];
+    let [source, destination] = [[10, 1, 0, 1], [10, 2, 0, 2]].map(|octets: [u8; 4]| {
+        let mut address = [0; 16];
+        address[..4].copy_from_slice(&octets);
+        address
+    });
+    let alike = [&[0; 12][..], &[0x86, 0xdd], &header, &source, &destination].concat();
+    run(&mut loaded, last_processor(), &alike);
+    assert_ne!(answers(&loaded), before);
 }
 
 #[test]
@@ -128,9 +145,9 @@ fn frame(protocol: u8, to: [u8; 4], payload: &[u8]) -> Vec<u8> {
     [&[0; 12][..], &[0x08, 0x00], &header, payload].concat()
 }
 
-/// How many answers about pairs of hosts the program keeps.
-fn answers(loaded: &Loaded) -> usize {
+/// The answers about pairs of hosts that the program keeps.
+fn answers(loaded: &Loaded) -> Vec<[u64; 8]> {
     let map = loaded.object.map("verdicts").unwrap();
     let records: Array<_, [u64; 8]> = map.try_into().unwrap();
-    records.iter().filter(|record| record.as_ref().is_ok_and(|record| *record != [0; 8])).count()
+    records.iter().map(Result::unwrap).filter(|record| *record != [0; 8]).collect()
 }
