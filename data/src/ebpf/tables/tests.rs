@@ -11,6 +11,7 @@ use weft_fib::{
 use weft_packet::addr::{EidPrefix, Prefix};
 
 use super::*;
+use crate::ebpf::LEAST;
 use crate::ebpf::layout::{Leaf, PairKey, mapped};
 use crate::ebpf::records::{Memory, first, split};
 use crate::ebpf::trie;
@@ -26,16 +27,7 @@ const LARGE: Capacities = Capacities {
     pairs: 256,
 };
 
-const TINY: Capacities = Capacities {
-    nodes: 4,
-    leaves: 4,
-    groups: 2,
-    ways: 2,
-    slots: 2,
-    hops: 2,
-    locators: 2,
-    pairs: 2,
-};
+const TINY: Capacities = Capacities { nodes: 4, leaves: 4, ..LEAST };
 
 /// A FIB and its mirror.
 struct Router {
