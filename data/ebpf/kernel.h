@@ -98,6 +98,18 @@ _Static_assert(__builtin_offsetof(struct bpf_sk_lookup, local_port) == 60, "of <
 
 struct bpf_sock;
 
+/* A frame as it arrived, before there is a packet. */
+struct xdp_md {
+    u32 data;
+    u32 data_end;
+    u32 data_meta;
+    u32 ingress_ifindex;
+    u32 rx_queue_index;
+    u32 egress_ifindex;
+};
+
+#define XDP_PASS 2
+
 #define AF_INET 2
 #define AF_INET6 10
 

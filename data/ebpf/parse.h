@@ -121,6 +121,7 @@ INLINE void write_key(u32 *address, struct key key, bool v6)
 /* In the first octet of a data header. */
 enum data_flag {
     DATA_NONCE = 0x80,
+    DATA_LOCATOR_STATUS = 0x40,
     DATA_VERSIONS = 0x10,
     DATA_INSTANCE = 0x08,
     DATA_NEXT = 0x04,

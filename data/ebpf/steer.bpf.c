@@ -13,7 +13,7 @@
  * where the inner packet begins, and cannot take apart again what it has joined. The lookup of the
  * socket is asked then, too, provided that there is more than one tunnel device.
  */
-#include "steer.h"
+#include "prepass.h"
 
 /* Whether the port of VXLAN is ours, too: 0 or 1. User space says so when it loads the programs. */
 const volatile u32 serves_vxlan = 0;
@@ -25,18 +25,6 @@ struct {
     MAP_TYPE(key, u32);
     MAP_TYPE(value, u32);
 } sockets SECTION(".maps");
-
-struct address {
-    u32 words[4];
-};
-
-/* Addresses of ours, IPv4 mapped into IPv6. */
-struct {
-    MAP_NUMBER(type, BPF_MAP_TYPE_HASH);
-    MAP_NUMBER(max_entries, 4096);
-    MAP_TYPE(key, struct address);
-    MAP_TYPE(value, u32);
-} addresses SECTION(".maps");
 
 INLINE bool is_to_us(const struct bpf_sk_lookup *lookup, bool v6)
 {
@@ -104,6 +92,14 @@ int steer_sockets(struct bpf_sk_lookup *lookup)
         bpf_sk_release(socket);
     }
     return SK_PASS;
+}
+
+/* On arrival, before the kernel joins anything, at the cards that the operator names. */
+SECTION("xdp.frags")
+int prepass(struct xdp_md *frame)
+{
+    prepare((void *)(long)frame->data, (void *)(long)frame->data_end);
+    return XDP_PASS;
 }
 
 char licence[] SECTION("license") = "Dual MIT/GPL";

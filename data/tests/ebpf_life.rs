@@ -13,7 +13,7 @@ use std::time::Duration;
 
 use lab::fast::{index, now, ports, refused};
 use lab::{A, HOST_B, Lab, Plane};
-use weft_data::ebpf::Port;
+use weft_data::ebpf::{Port, SharedPorts};
 use weft_data::tun::Options;
 use weft_fib::{Change, Encapsulation, GroupId, Route, Source};
 use weft_packet::addr::{EidPrefix, InstanceId, Prefix};
@@ -30,7 +30,7 @@ impl Pins {
     fn links(&self) -> usize {
         let files = fs::read_dir(&self.0).unwrap();
         let names = files.map(|file| file.unwrap().file_name().into_string().unwrap());
-        names.filter(|name| name.starts_with("ingress-")).count()
+        names.filter(|name| name.starts_with("ingress-") || name.starts_with("arrival-")).count()
     }
 }
 
@@ -203,3 +203,58 @@ fn interfaces_that_do_not_exist_are_named_and_the_others_served() {
     lab.ping(HOST_B[0]);
     assert!(a.fast().encapsulated.v4.packets > 0);
 }
+
+#[test]
+fn what_joins_plain_lisp_stays_at_the_card_until_it_is_not_wanted() {
+    if refused() {
+        return;
+    }
+    let lab = Lab::new(1400);
+    let pins = Pins::new("cards");
+    let take =
+        || lab.within("xa", || SharedPorts::take(Encapsulation::Lisp, Some(&pins.0)).unwrap());
+    let follow = |ports: &mut SharedPorts, cards: &[u32]| {
+        lab.within("xa", || ports.join_plain(&cards.iter().copied().collect()))
+    };
+    let at_card = || {
+        let (said, _) = lab.run("xa", "ip -o -d link show u0");
+        said.split("prog/xdp id ").nth(1).map(|rest| rest.split(' ').next().unwrap().to_owned())
+    };
+    let card = lab.within("xa", || index("u0"));
+    let mut ports = take();
+    let refused = follow(&mut ports, &[card, LOOPBACK]);
+    assert_eq!(refused, [(LOOPBACK, "its driver takes no XDP program".to_owned())]);
+    let first = at_card().expect("and the other is served");
+
+    lab.within("xa", || ports.leave());
+    assert_eq!((at_card().as_ref(), pins.links()), (Some(&first), 1), "left behind");
+    let mut ports = take();
+    assert_eq!(at_card().as_ref(), Some(&first), "until the next knows what is wanted");
+    assert_eq!(follow(&mut ports, &[card]), []);
+    assert!(at_card().is_some_and(|second| second != first), "with addresses of its own");
+
+    assert_eq!(follow(&mut ports, &[]), []);
+    assert_eq!((at_card(), pins.links()), (None, 0), "not wanted any more");
+    assert_eq!(follow(&mut ports, &[card]), []);
+    lab.within("xa", || drop(ports));
+    assert_eq!((at_card(), pins.links()), (None, 0), "stopped for good");
+}
+
+#[test]
+fn a_card_with_the_program_of_another_is_left_to_that() {
+    if refused() {
+        return;
+    }
+    let lab = Lab::new(1400);
+    let pins = Pins::new("theirs");
+    let [mut theirs, mut ours] = ["xa", "xb"].map(|node| {
+        let pins = (node == "xa").then_some(pins.0.as_path());
+        lab.within(node, || SharedPorts::take(Encapsulation::Lisp, pins).unwrap())
+    });
+    let card = lab.within("xa", || index("u0"));
+    let join = |ports: &mut SharedPorts| lab.within("xa", || ports.join_plain(&[card].into()));
+    assert_eq!(join(&mut theirs), []);
+    assert_eq!(join(&mut ours), [(card, "another XDP program is there".to_owned())]);
+}
+
+const LOOPBACK: u32 = 1;

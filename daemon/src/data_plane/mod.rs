@@ -11,6 +11,7 @@ mod options;
 mod ports;
 mod shared;
 
+use std::collections::BTreeMap;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
@@ -73,6 +74,8 @@ pub(crate) struct DataPlane {
     keeps: bool,
     /// Why the fast path does not take the packets of some interfaces.
     unserved: Option<String>,
+    /// Cards where plain LISP was to be joined and cannot be, with reasons.
+    unjoined: BTreeMap<String, String>,
     /// When the counts of entries were added to the FIB's.
     synced: Option<Instant>,
 }
@@ -99,7 +102,8 @@ impl DataPlane {
         reader: &Reader,
         upcalls: &Upcalls,
     ) -> Result<Self, Error> {
-        let (fast, keeps) = start_fast(config)?;
+        let (fast, pins) = start_fast(config)?;
+        let keeps = pins.is_some();
         if matches!(fast, Fast::Runs(_)) {
             fib.watch();
         }
@@ -113,7 +117,7 @@ impl DataPlane {
             .map(|i| (i.id, device_name(&config.data_plane.device, i.id)))
             .collect();
         let shared = match fast {
-            Fast::Runs(_) => shared::take(config.lisp.encapsulation),
+            Fast::Runs(_) => shared::take(config.lisp.encapsulation, pins.as_deref()),
             Fast::NotWanted | Fast::Refused(_) => None,
         };
         let (tun, shared) = shared::start(options, shared, |options| {
@@ -126,6 +130,7 @@ impl DataPlane {
             entrances: Entrances::default(),
             keeps,
             unserved: None,
+            unjoined: BTreeMap::new(),
             synced: None,
         })
     }
@@ -143,6 +148,7 @@ impl DataPlane {
             options.steered = true;
             shared.set_locals(&ports::locals(facts));
         }
+        self.join_plain(config, facts);
         if let Fast::Runs(fast) = &mut self.fast {
             options.udp_gro = false;
             fast.set_options(&options);
@@ -164,6 +170,14 @@ impl DataPlane {
             self.complete_devices();
         }
         self.tun.set_options(options);
+    }
+
+    fn join_plain(&mut self, config: &Config, facts: &Facts) {
+        let unjoined = shared::join_plain(self.shared.as_mut(), config, facts);
+        for (card, error) in unjoined.iter().filter(|_| unjoined != self.unjoined) {
+            tracing::warn!(card, error, "streams in plain LISP are forwarded packet by packet");
+        }
+        self.unjoined = unjoined;
     }
 
     /// Sees to it that packets to shared ports reach the portable plane by every link.
@@ -240,6 +254,11 @@ impl DataPlane {
         }
     }
 
+    /// Cards where plain LISP was to be joined and cannot be, with reasons.
+    pub(crate) fn unjoined(&self) -> &BTreeMap<String, String> {
+        &self.unjoined
+    }
+
     /// True when the kernel goes on forwarding after a stop.
     pub(crate) fn keeps(&self) -> bool {
         self.keeps
@@ -295,9 +314,9 @@ impl DataPlane {
     }
 }
 
-/// The fast path, and whether it is kept. What an earlier router kept is ended here if nobody takes
-/// it over.
-fn start_fast(config: &Config) -> Result<(Fast, bool), Error> {
+/// The fast path, and where it is kept if it is. What an earlier router kept is ended here if
+/// nobody takes it over.
+fn start_fast(config: &Config) -> Result<(Fast, Option<PathBuf>), Error> {
     let plane = &config.data_plane;
     let wanted = matches!(plane.driver, Driver::Auto | Driver::Ebpf);
     let fast = if !wanted {
@@ -308,7 +327,7 @@ fn start_fast(config: &Config) -> Result<(Fast, bool), Error> {
         let pins = pins(config);
         let options = options::options(config, &Facts::default());
         match Ebpf::start(&options, pins.as_deref()) {
-            Ok(fast) => return Ok((Fast::Runs(Box::new(fast)), pins.is_some())),
+            Ok(fast) => return Ok((Fast::Runs(Box::new(fast)), pins)),
             Err(error) => Fast::Refused(error.to_string()),
         }
     };
@@ -317,9 +336,9 @@ fn start_fast(config: &Config) -> Result<(Fast, bool), Error> {
         Fast::Refused(why) if plane.driver == Driver::Ebpf => Err(Error::Ebpf(why)),
         Fast::Refused(why) => {
             tracing::info!(why, "the kernel does not forward by itself; the portable plane does");
-            Ok((Fast::Refused(why), false))
+            Ok((Fast::Refused(why), None))
         }
-        other => Ok((other, false)),
+        other => Ok((other, None)),
     }
 }
 

@@ -1,9 +1,11 @@
 //! The data ports, which the kernel joins streams on: those that come from a wire packet by packet
-//! reach the fast path in super-packets. LISP without the next-protocol bit cannot be joined. What is
-//! sent to us is the choice of others, most probably that of our own configuration: the port of
-//! that gets a device at once, and the others when the fast path says that it matters.
+//! reach the fast path in super-packets. LISP without the next-protocol bit is joined only at the
+//! interfaces that the configuration names. What is sent to us is the choice of others, most
+//! probably that of our own configuration: the port of that gets a device at once, and the others
+//! when the fast path says that it matters.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::Path;
 
 use weft_data::ebpf::{Error, OtherInterface, Port, SharedPorts};
 use weft_data::tun::{self, Options, Tun};
@@ -14,8 +16,8 @@ use crate::host::facts::Facts;
 use crate::host::plan::device_name;
 
 /// Shares the data ports, that of VXLAN only if wanted; `None` where that cannot be done.
-pub(super) fn take(encapsulation: Encapsulation) -> Option<SharedPorts> {
-    SharedPorts::take(encapsulation)
+pub(super) fn take(encapsulation: Encapsulation, pins: Option<&Path>) -> Option<SharedPorts> {
+    SharedPorts::take(encapsulation, pins)
         .inspect_err(|error| {
             tracing::info!("streams from a wire are forwarded packet by packet: {error}");
         })
@@ -44,6 +46,29 @@ pub(super) fn start(
         }
     }
     Ok((start(options)?, None))
+}
+
+/// Has plain LISP joined at the cards that the configuration names. Gives back where that cannot be
+/// done, with reasons.
+pub(super) fn join_plain(
+    ports: Option<&mut SharedPorts>,
+    config: &Config,
+    facts: &Facts,
+) -> BTreeMap<String, String> {
+    let named = config.data_plane.join_plain_lisp.iter();
+    let Some(ports) = ports else {
+        return named.map(|name| (name.clone(), "nothing is joined here".to_owned())).collect();
+    };
+    let (mut cards, mut unjoined) = (BTreeMap::new(), BTreeMap::new());
+    for name in named {
+        match facts.link(name) {
+            Some(link) => cards.insert(link.index, name.clone()),
+            None => unjoined.insert(name.clone(), "it is not there".to_owned()),
+        };
+    }
+    let refused = ports.join_plain(&cards.keys().copied().collect()).into_iter();
+    unjoined.extend(refused.filter_map(|(index, error)| Some((cards.remove(&index)?, error))));
+    unjoined
 }
 
 /// The links that packets to the ports may come in by.

@@ -8,6 +8,7 @@
 //! of the FIB, kept by its [updates](weft_fib::Update).
 
 mod attach;
+mod attached;
 mod counters;
 mod gro;
 mod instances;
@@ -16,6 +17,7 @@ mod load;
 mod maps;
 mod pins;
 mod ports;
+mod prepass;
 mod probe;
 mod records;
 mod rehearsal;
@@ -42,11 +44,12 @@ use weft_fib::Update;
 use weft_packet::addr::InstanceId;
 
 use attach::Hook;
+use attached::Unserved;
 use instances::Instances;
 use layout::{Config, mapped};
 use load::{Loaded, Storage};
 use pins::Pins;
-use ports::{Ports, Unserved};
+use ports::Ports;
 use probe::sentence;
 use tables::Tables;
 
@@ -139,7 +142,7 @@ impl Ebpf {
     /// Interfaces come last: [`Ebpf::set_ports`] lets the program work, and on interfaces that a
     /// process before this one left it on, replaces that one's program.
     pub fn start(options: &tun::Options, pins: Option<&Path>) -> Result<Self, Error> {
-        let pins = match pins.map(|folder| (folder, Pins::open(folder))) {
+        let pins = match pins.map(|folder| (folder, Pins::open(folder, pins::INGRESS))) {
             None => None,
             Some((_, Ok(pins))) => Some(pins),
             Some((folder, Err(source))) => {

@@ -12,25 +12,29 @@ use aya::programs::links::{FdLink, PinnedLink};
 use nix::mount::{MsFlags, mount};
 use nix::sys::statfs::{BPF_FS_MAGIC, statfs};
 
-/// The folder of one network namespace.
-pub(super) struct Pins(PathBuf);
+/// What is pinned of one program, in the folder of a network namespace.
+pub(super) struct Pins {
+    folder: PathBuf,
+    prefix: &'static str,
+}
 
 impl Pins {
     /// Makes the folder if there is none, and mounts a BPF file system on it if it is not on one.
-    pub(super) fn open(folder: &Path) -> io::Result<Self> {
+    /// The names of the program's files begin with `prefix`.
+    pub(super) fn open(folder: &Path, prefix: &'static str) -> io::Result<Self> {
         fs::create_dir_all(folder)?;
         if statfs(folder)?.filesystem_type() != BPF_FS_MAGIC {
             let options = MsFlags::MS_NOSUID | MsFlags::MS_NODEV | MsFlags::MS_NOEXEC;
             mount(Some("bpffs"), folder, Some("bpf"), options, Some("mode=0700"))?;
         }
-        Ok(Self(folder.to_owned()))
+        Ok(Self { folder: folder.to_owned(), prefix })
     }
 
     /// The interfaces there are links for.
     pub(super) fn interfaces(&self) -> Vec<u32> {
-        let Ok(files) = fs::read_dir(&self.0) else { return Vec::new() };
+        let Ok(files) = fs::read_dir(&self.folder) else { return Vec::new() };
         let names = files.filter_map(|file| file.ok()?.file_name().into_string().ok());
-        names.filter_map(|name| name.strip_prefix(PREFIX)?.parse().ok()).collect()
+        names.filter_map(|name| name.strip_prefix(self.prefix)?.parse().ok()).collect()
     }
 
     /// The link that an earlier process left for an interface.
@@ -55,8 +59,11 @@ impl Pins {
     }
 
     fn file(&self, interface: u32) -> PathBuf {
-        self.0.join(format!("{PREFIX}{interface}"))
+        self.folder.join(format!("{}{interface}", self.prefix))
     }
 }
 
-const PREFIX: &str = "ingress-";
+/// Of the main program.
+pub(super) const INGRESS: &str = "ingress-";
+/// Of the one at the card itself.
+pub(super) const ARRIVAL: &str = "arrival-";

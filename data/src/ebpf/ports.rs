@@ -1,11 +1,12 @@
-//! The interfaces the program runs on.
+//! The interfaces the program runs on, and what it does there.
 
-use std::collections::BTreeMap;
-use std::collections::btree_map::Entry;
+use std::collections::{BTreeMap, BTreeSet};
 
+use aya::programs::tc::SchedClassifierLink;
 use weft_packet::addr::InstanceId;
 
-use super::attach::{Attachment, Hook};
+use super::attach::{Hook, Ingress};
+use super::attached::{Attached, Unserved};
 use super::instances::Instances;
 use super::load::Loaded;
 use super::pins::Pins;
@@ -15,19 +16,15 @@ use super::{Port, layout};
 /// What is wanted of each interface, and where the program is attached.
 pub(super) struct Ports {
     hook: Hook,
-    pins: Option<Pins>,
     wanted: BTreeMap<u32, Port>,
     written: BTreeMap<u32, layout::Port>,
-    attached: BTreeMap<u32, Attachment>,
+    attached: Attached<SchedClassifierLink>,
 }
-
-/// Interfaces that are not served, with reasons.
-pub(super) type Unserved = Vec<(u32, String)>;
 
 impl Ports {
     pub(super) fn new(hook: Hook, pins: Option<Pins>) -> Self {
-        let (wanted, written, attached) = Default::default();
-        Self { hook, pins, wanted, written, attached }
+        let (wanted, written) = Default::default();
+        Self { hook, wanted, written, attached: Attached::new(pins) }
     }
 
     /// Replaces what is wanted, to be carried out by [`Ports::write`] and [`Ports::attach`].
@@ -65,62 +62,32 @@ impl Ports {
     /// earlier process left are taken over, or removed.
     pub(super) fn attach(&mut self, loaded: &mut Loaded) -> Unserved {
         let wants = |port: &Port| port.encapsulate || port.decapsulate;
-        let unwanted = |interface: &u32, wanted: &BTreeMap<u32, Port>| {
-            !wanted.get(interface).is_some_and(wants)
-        };
-        let gone = self.attached.extract_if(.., |interface, _| unwanted(interface, &self.wanted));
-        gone.for_each(|(_, attachment)| attachment.detach(self.pins.as_ref()));
-        if let Some(pins) = &self.pins {
-            let left = pins.interfaces().into_iter();
-            left.filter(|interface| unwanted(interface, &self.wanted)).for_each(|i| pins.remove(i));
+        let wanted = self.wanted.iter().filter(|(_, port)| wants(port));
+        let wanted: BTreeSet<_> = wanted.map(|(interface, _)| *interface).collect();
+        match ingress(loaded, self.hook) {
+            Ok(mut program) => self.attached.follow(&mut program, &wanted),
+            Err(error) => wanted.into_iter().map(|port| (port, error.clone())).collect(),
         }
-        let mut unserved = Unserved::new();
-        for &interface in self.wanted.iter().filter(|(_, port)| wants(port)).map(|(i, _)| i) {
-            let Entry::Vacant(place) = self.attached.entry(interface) else { continue };
-            let attachment = loaded.program().and_then(|program| {
-                Attachment::new(program, interface, self.hook, self.pins.as_ref())
-            });
-            match attachment {
-                Ok(attachment) => {
-                    place.insert(attachment);
-                }
-                Err(error) => unserved.push((interface, sentence(&error))),
-            }
-        }
-        unserved
     }
 
     /// Gives every interface another program, each in one step. Where that fails the program is
     /// attached anew.
     pub(super) fn swap(&mut self, loaded: &mut Loaded) -> Unserved {
-        for (interface, attachment) in std::mem::take(&mut self.attached) {
-            match loaded.program().and_then(|program| attachment.swap(program)) {
-                Ok(attachment) => {
-                    self.attached.insert(interface, attachment);
-                }
-                Err(error) => {
-                    tracing::debug!(interface, %error, "an interface cannot change its program");
-                }
-            }
+        if let Ok(mut program) = ingress(loaded, self.hook) {
+            self.attached.swap(&mut program);
         }
         self.attach(loaded)
     }
 
     /// Takes the program off all interfaces.
     pub(super) fn detach(&mut self) {
-        for attachment in std::mem::take(&mut self.attached).into_values() {
-            attachment.detach(self.pins.as_ref());
-        }
+        self.attached.detach();
     }
 
     /// Lets go of the interfaces and leaves the program on them; false when links do not outlive
     /// the process.
     pub(super) fn leave(&mut self) -> bool {
-        let lasting = self.pins.is_some() && self.hook == Hook::Tcx;
-        if lasting {
-            self.attached.clear();
-        }
-        lasting
+        self.hook == Hook::Tcx && self.attached.leave()
     }
 
     /// All of it is to be written again, to other maps.
@@ -129,10 +96,10 @@ impl Ports {
     }
 }
 
-impl Drop for Ports {
-    fn drop(&mut self) {
-        self.detach();
-    }
+/// The program on its way to interfaces; what is wrong otherwise.
+fn ingress(loaded: &mut Loaded, hook: Hook) -> Result<Ingress<'_>, String> {
+    let program = loaded.program().map_err(|error| sentence(&error))?;
+    Ok(Ingress { program, hook })
 }
 
 fn record(port: &Port, instances: &Instances) -> layout::Port {

@@ -10,6 +10,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fs::File;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, UdpSocket};
 use std::os::fd::AsFd;
+use std::path::Path;
 use std::{io, mem};
 
 use aya::EbpfLoader;
@@ -25,12 +26,14 @@ use weft_packet::lisp::{DATA_PORT, VXLAN_GPE_PORT, VXLAN_PORT};
 use super::gro::{self, Device};
 use super::layout::mapped;
 use super::load::{absent_is_fine, take};
+use super::pins::{self, Pins};
+use super::prepass::Prepass;
 use super::probe::{Refusal, sentence};
 use super::warn;
 use crate::tun::Tun;
 
 /// The compiled programs; their source lies beside them.
-static OBJECT: &[u8] = aya::include_bytes_aligned!("../../ebpf/steer.bpf.o");
+pub(super) static OBJECT: &[u8] = aya::include_bytes_aligned!("../../ebpf/steer.bpf.o");
 
 /// Why ports cannot be shared.
 #[derive(Debug, thiserror::Error)]
@@ -47,6 +50,9 @@ pub enum SharingError {
     /// The kernel, or our rights, do not allow the programs.
     #[error(transparent)]
     Refused(#[from] Refusal),
+    /// The folder for links that outlive the process cannot be used.
+    #[error("cannot use the pin folder: {0}")]
+    Pins(io::Error),
     /// A socket of the plane cannot be named.
     #[error("the kernel does not take the socket of the portable plane: {0}")]
     Socket(String),
@@ -76,6 +82,7 @@ pub struct SharedPorts {
     ours: BTreeSet<[u8; 16]>,
     attached: BTreeMap<OtherInterface, SchedClassifierLink>,
     _lookup: SkLookupLink,
+    prepass: Prepass,
     devices: Vec<Device>,
     /// VXLAN is for us.
     vxlan: bool,
@@ -89,10 +96,12 @@ impl SharedPorts {
     /// Takes the ports, that of VXLAN only if it is `encapsulation`, and gives that of
     /// `encapsulation` to a device of the kernel. The plane has to be started after this, as
     /// [`Options::steered`](crate::tun::Options::steered), and [brought in](SharedPorts::serve).
+    /// In the folder `pins` is what is to outlive the process at [cards](SharedPorts::join_plain),
+    /// or did.
     ///
     /// # Errors
     /// When a port belongs to somebody else, or the kernel does not know one of the means.
-    pub fn take(encapsulation: Encapsulation) -> Result<Self, SharingError> {
+    pub fn take(encapsulation: Encapsulation, pins: Option<&Path>) -> Result<Self, SharingError> {
         let vxlan = encapsulation == Encapsulation::Vxlan;
         let sole = encapsulation.port();
         let serves_vxlan = u32::from(vxlan);
@@ -104,6 +113,8 @@ impl SharedPorts {
                 .and_then(SchedClassifier::load)
                 .map_err(Refusal::of_program)?;
         }
+        let pins = pins.map(|folder| Pins::open(folder, pins::ARRIVAL)).transpose();
+        let pins = pins.map_err(SharingError::Pins)?;
         let lookup = attach_lookup(&mut object).map_err(Refusal::of_program)?;
         let sockets = take(&mut object, "sockets").and_then(SockMap::try_from);
         let addresses = take(&mut object, "addresses").and_then(HashMap::try_from);
@@ -113,6 +124,7 @@ impl SharedPorts {
             ours: BTreeSet::new(),
             attached: BTreeMap::new(),
             _lookup: lookup,
+            prepass: Prepass::new(pins),
             devices: Vec::new(),
             vxlan,
             sole: Some(sole),
@@ -219,10 +231,18 @@ impl SharedPorts {
         }
     }
 
+    /// Has packets of plain LISP joined, too, that come in by these interfaces and by no others:
+    /// a program of the card's driver (XDP) says of them what they carry. Gives back the
+    /// interfaces it cannot be attached to, with reasons; the next call tries them again.
+    pub fn join_plain(&mut self, interfaces: &BTreeSet<u32>) -> Vec<(u32, String)> {
+        self.prepass.follow(&mut self.object, interfaces)
+    }
+
     /// Leaves the devices to the main program, which goes on without us. All of them: nobody will
     /// notice that one is too few.
     pub fn leave(mut self) {
         self.complete();
+        self.prepass.leave();
         self.devices.into_iter().for_each(Device::leave);
     }
 }

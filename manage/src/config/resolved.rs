@@ -137,6 +137,8 @@ pub struct DataPlane {
     pub mss_clamp: MssClamp,
     /// Whether the outer source must be a locator of the inner source's mapping.
     pub source_check: SourceCheck,
+    /// The interfaces where packets of plain LISP streams are joined, too.
+    pub join_plain_lisp: Vec<String>,
     /// Threads and device queues; `None`: as the machine suggests.
     pub queues: Option<usize>,
     /// Routing table of the default instance; others follow.

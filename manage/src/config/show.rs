@@ -101,6 +101,7 @@ impl Lines<'_> {
         };
         self.value("dataplane.mss-clamp", clamp);
         self.text("dataplane.source-check", format!("{:?}", plane.source_check).to_lowercase());
+        self.list("dataplane.join-plain-lisp", &plane.join_plain_lisp);
         self.value("dataplane.table", plane.table);
         self.value("dataplane.rule-priority", plane.rule_priority);
         self.value("dataplane.set-sysctls", plane.set_sysctls);

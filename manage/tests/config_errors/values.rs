@@ -317,3 +317,18 @@ error: a proxy ITR must be told which destinations are LISP sites
 help: add: allowed-eids = ["192.168.0.0/16"]
 "#);
 }
+
+#[test]
+fn what_takes_the_kernel_is_refused_without() {
+    assert_snapshot!(refused(r#"
+[dataplane]
+driver = "tun"
+join-plain-lisp = ["eth0"]
+"#), @r#"
+error: `dataplane.join-plain-lisp` needs `driver = "ebpf"` or "auto"
+  ╭▸ weft.toml:4:20
+  │
+4 │ join-plain-lisp = ["eth0"]
+  ╰╴                   ━━━━━━ here
+"#);
+}

@@ -6,7 +6,6 @@ use weft_data::tun::ByFamily;
 
 use super::super::Router;
 use super::{item, uplink_name};
-use crate::data_plane::DataPlane;
 use crate::host::plan::device_name;
 
 impl Router {
@@ -88,7 +87,12 @@ impl Router {
     }
 
     fn device_troubles(&self, troubles: &mut Vec<Value>) {
-        let Some(plane) = self.plane.as_ref().map(DataPlane::tun) else { return };
+        let Some(plane) = &self.plane else { return };
+        for (card, error) in plane.unjoined() {
+            let text = format!("{card}: {error}; see dataplane.join-plain-lisp");
+            troubles.push(json!({"kind": "card that joins no plain LISP", "text": text}));
+        }
+        let plane = plane.tun();
         for instance in &self.config.instances {
             let name = device_name(&self.config.data_plane.device, instance.id);
             let there = plane.devices().iter().any(|(id, _)| *id == instance.id);

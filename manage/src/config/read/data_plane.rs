@@ -9,15 +9,18 @@ use crate::config::report::Report;
 use crate::config::resolved::{
     DataPlane, Driver, FirstPacket, MssClamp, OnExit, OnTooBig, SourceCheck,
 };
-use crate::config::section::{Section, parse_rate};
+use crate::config::section::{Section, parse_rate, parse_text};
 
-/// The data plane, and how packets are wrapped by default.
+use super::interfaces::Interfaces;
+
+/// The data plane, how packets are wrapped by default, and the interfaces that are named.
 pub(super) fn data_plane(
     top: &mut Section<'_>,
     report: &mut Report,
-) -> (DataPlane, Option<Encapsulation>) {
+) -> (DataPlane, Option<Encapsulation>, Interfaces) {
     let mut plane = defaults();
-    let Some(mut section) = top.section("dataplane", report) else { return (plane, None) };
+    let mut cards = Interfaces::default();
+    let Some(mut section) = top.section("dataplane", report) else { return (plane, None, cards) };
     let s = &mut section;
     let drivers = [
         ("auto", Driver::Auto),
@@ -49,6 +52,15 @@ pub(super) fn data_plane(
     let checks =
         [("off", SourceCheck::Off), ("loose", SourceCheck::Loose), ("strict", SourceCheck::Strict)];
     set(&mut plane.source_check, s.choice("source-check", &checks, report));
+    for (card, place) in s.list("join-plain-lisp", report, parse_text) {
+        if matches!(plane.driver, Driver::Tun | Driver::None) {
+            let message = "`dataplane.join-plain-lisp` needs `driver = \"ebpf\"` or \"auto\"";
+            report.error(&place, message, "here");
+        }
+        if cards.note(&card, &place).is_none() {
+            plane.join_plain_lisp.push(card);
+        }
+    }
     plane.queues = number_or(s, "queues", "auto", 1..=64, report);
     set(&mut plane.table, s.number("table", 256..=i64::from(u32::MAX) - 65_536, report));
     set(&mut plane.rule_priority, s.number("rule-priority", 1..=32_000, report));
@@ -57,7 +69,7 @@ pub(super) fn data_plane(
         s.choice("on-exit", &[("keep", OnExit::Keep), ("clean", OnExit::Clean)], report);
     set(&mut plane.pin_path, s.parsed("pin-path", report, parse_pin_path));
     section.finish(report);
-    (plane, encapsulation)
+    (plane, encapsulation, cards)
 }
 
 fn defaults() -> DataPlane {
@@ -73,6 +85,7 @@ fn defaults() -> DataPlane {
         dscp: None,
         mss_clamp: MssClamp::Off,
         source_check: SourceCheck::Off,
+        join_plain_lisp: Vec::new(),
         queues: None,
         table: 76_000,
         rule_priority: 7600,

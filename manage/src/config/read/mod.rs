@@ -49,7 +49,7 @@ pub(super) fn read(
     let (node, xtr_id, site_id) = node::node(&mut top, report);
     let log = node::log(&mut top, report);
     let management = node::management(&mut top, report);
-    let (data_plane, encapsulation) = data_plane::data_plane(&mut top, report);
+    let (data_plane, encapsulation, cards) = data_plane::data_plane(&mut top, report);
     let instances = Instances::read(&mut top, report);
     let locators = Locators::read(&mut top, names, report);
     let mut reading = Reading { report, folder, instances, locators };
@@ -59,6 +59,7 @@ pub(super) fn read(
     let (map_resolver, listen_mr) = map_server::map_resolver(&mut top, &mut reading);
     let Reading { report, instances, locators, .. } = reading;
     if let Some(present) = present {
+        cards.check(present, report);
         locators.interfaces().check(present, report);
         instances.interfaces().check(present, report);
     }

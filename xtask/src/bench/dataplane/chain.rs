@@ -126,7 +126,7 @@ impl Chain {
 
     /// The same of another binary.
     pub(super) fn start_router_of(&self, node: &str, weft: &Path) -> Result<Child> {
-        let Routers::Weft { driver, encapsulation } = self.network.routers else {
+        let Routers::Weft { driver, encapsulation, joins_plain } = self.network.routers else {
             return Err(format!("{} has no routers of ours", self.network.title));
         };
         let site = SITES.iter().find(|site| site.node == node).ok_or("no such router")?;
@@ -135,8 +135,10 @@ impl Chain {
             "ebpf" => format!("pin-path = \"{}\"", self.folder.join(PINS).display()),
             _ => String::new(),
         };
+        let join = if joins_plain { "join-plain-lisp = [\"u0\"]" } else { "" };
         let config = include_str!("xtr.toml")
             .replace("PINS", &pins)
+            .replace("JOIN", join)
             .replace("DRIVER", driver)
             .replace("ENCAPSULATION", encapsulation)
             .replace("LOCAL-EID", site.eid)

@@ -6,7 +6,12 @@ pub(super) enum Routers {
     /// Something of the kernel's, by its name in `chain.sh`.
     Kernel(&'static str),
     /// `weft run`.
-    Weft { driver: &'static str, encapsulation: &'static str },
+    Weft {
+        driver: &'static str,
+        encapsulation: &'static str,
+        /// Plain LISP is joined at the card, too.
+        joins_plain: bool,
+    },
     /// The eBPF data plane alone, with a table of so many prefixes.
     Filled { prefixes: u32 },
 }
@@ -35,7 +40,13 @@ impl Network {
         driver: &'static str,
         encapsulation: &'static str,
     ) -> Self {
-        Self { name, title, routers: Routers::Weft { driver, encapsulation }, wire: false }
+        let routers = Routers::Weft { driver, encapsulation, joins_plain: false };
+        Self { name, title, routers, wire: false }
+    }
+
+    const fn plain_lisp_joined(name: &'static str, title: &'static str) -> Self {
+        let routers = Routers::Weft { driver: "ebpf", encapsulation: "lisp", joins_plain: true };
+        Self { name, title, routers, wire: false }
     }
 
     const fn filled(name: &'static str, title: &'static str, prefixes: u32) -> Self {
@@ -80,13 +91,14 @@ pub(super) const EBPF: Network = Network::weft("ebpf", "weft ebpf", "ebpf", "lis
 pub(super) const FORWARDING: [Network; 6] = [DIRECT, PLAIN, VXLAN, GPE, EBPF, TUN];
 
 /// They may not. What weft encapsulates as VXLAN-GPE, the kernel can coalesce before it is
-/// decapsulated; plain LISP not everywhere.
-pub(super) const WIRE: [Network; 5] = [
+/// decapsulated; plain LISP only where a program at the card says what it is.
+pub(super) const WIRE: [Network; 6] = [
     PLAIN.on_the_wire(),
     VXLAN.on_the_wire(),
     GPE.on_the_wire(),
     Network::weft("ebpf", "weft vxlan-gpe", "ebpf", "vxlan-gpe").on_the_wire(),
     Network::weft("ebpf_lisp", "weft lisp", "ebpf", "lisp").on_the_wire(),
+    Network::plain_lisp_joined("ebpf_lisp_joined", "weft lisp, joined").on_the_wire(),
 ];
 
 /// The eBPF data plane, idle and full.
