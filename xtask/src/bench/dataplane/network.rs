@@ -87,15 +87,16 @@ const GPE: Network = Network::kernel("gpe", "vxlan-gpe");
 const TUN: Network = Network::weft("tun", "weft tun", "tun", "lisp");
 pub(super) const EBPF: Network = Network::weft("ebpf", "weft ebpf", "ebpf", "lisp");
 
-/// Super-packets may cross the underlay.
-pub(super) const FORWARDING: [Network; 6] = [DIRECT, PLAIN, VXLAN, GPE, EBPF, TUN];
+/// Super-packets may cross the underlay. What is compared most closely goes side by side: the
+/// machine is not the same from second to second.
+pub(super) const FORWARDING: [Network; 6] = [DIRECT, TUN, PLAIN, EBPF, VXLAN, GPE];
 
 /// They may not. What weft encapsulates as VXLAN-GPE, the kernel can coalesce before it is
 /// decapsulated; plain LISP only where a program at the card says what it is.
 pub(super) const WIRE: [Network; 6] = [
     PLAIN.on_the_wire(),
-    VXLAN.on_the_wire(),
     GPE.on_the_wire(),
+    VXLAN.on_the_wire(),
     Network::weft("ebpf", "weft vxlan-gpe", "ebpf", "vxlan-gpe").on_the_wire(),
     Network::weft("ebpf_lisp", "weft lisp", "ebpf", "lisp").on_the_wire(),
     Network::plain_lisp_joined("ebpf_lisp_joined", "weft lisp, joined").on_the_wire(),

@@ -53,21 +53,20 @@ impl Test {
     pub(super) fn turns(self, effort: Effort) -> usize {
         match self {
             _ if effort.quick => 1,
-            Self::Tcp(_) => 2,
-            Self::Flood(_) => 3,
+            Self::Tcp(_) | Self::Flood(_) => 4,
             Self::Ping => 10,
         }
     }
 
     /// Does it; gives what it told.
-    pub(super) fn run(self, chain: &Chain, effort: Effort) -> Result<Vec<(Quantity, f64)>> {
+    pub(super) fn run(self, chain: &Chain) -> Result<Vec<(Quantity, f64)>> {
         match self {
             Self::Tcp(streams) => {
                 let quantity = if streams == 1 { Quantity::Tcp1 } else { Quantity::Tcp4 };
-                Ok(vec![(quantity, tcp(chain, streams, effort)?)])
+                Ok(vec![(quantity, tcp(chain, streams)?)])
             }
             Self::Flood(destinations) => {
-                let flood = flood(chain, destinations, effort)?;
+                let flood = flood(chain, destinations)?;
                 Ok(if destinations > 1 {
                     vec![(Quantity::Pps64Flows, flood.kpps)]
                 } else {
@@ -147,12 +146,12 @@ impl Quantity {
     }
 }
 
-/// Gbit/s that arrived, after a second that does not count.
-fn tcp(chain: &Chain, streams: u8, effort: Effort) -> Result<f64> {
-    let (streams, seconds) = (streams.to_string(), if effort.quick { "1" } else { "2" });
+/// Gbit/s that arrived in a second, after one that does not count.
+fn tcp(chain: &Chain, streams: u8) -> Result<f64> {
+    let streams = streams.to_string();
     let client = ["timeout", "20", "iperf3", "--client", FAR, "--json", "--affinity", "0,1"];
     let mut client = chain.inside("h1", &client)?;
-    client.args(["--time", seconds, "--omit", "1", "--parallel", &streams]);
+    client.args(["--time", "1", "--omit", "1", "--parallel", &streams]);
     // Whatever the machine is set to: what BBR makes of paths without a bottleneck is no measure.
     client.args(["--congestion", "cubic"]);
     let answer = json(&output(&mut client)?)?;
@@ -172,15 +171,13 @@ struct Flood {
     cpu_ns: f64,
 }
 
-fn flood(chain: &Chain, destinations: u32, effort: Effort) -> Result<Flood> {
+fn flood(chain: &Chain, destinations: u32) -> Result<Flood> {
     let generator = chain.generator();
-    let seconds = if effort.quick { 1.0 } else { 1.3 };
-    let (counted, sent) = (seconds.to_string(), (seconds + 0.5).to_string());
-    let receive = ["taskset", "-c", "1", &generator, "receive", "0.0.0.0", PORT, &counted];
+    let receive = ["taskset", "-c", "1", &generator, "receive", "0.0.0.0", PORT, "1.3"];
     let receiver = chain.spawn("h2", &receive, Stdio::piped())?;
     wait_until_bound(chain)?;
     let destinations = destinations.to_string();
-    let mut send = vec!["taskset", "-c", "0", &generator, "send", FAR, PORT, &sent, PAYLOAD];
+    let mut send = vec!["taskset", "-c", "0", &generator, "send", FAR, PORT, "1.8", PAYLOAD];
     if destinations != "1" {
         send.push(&destinations);
     }

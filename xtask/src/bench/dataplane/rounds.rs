@@ -40,6 +40,16 @@ pub(super) fn bring_up(
     Ok(chains)
 }
 
+/// Who goes first changes, so that nobody always runs on a warmer machine, and so does who follows
+/// whom.
+fn order<T>(chains: &[T], turn: usize) -> Vec<&T> {
+    let mut order: Vec<_> = chains.iter().cycle().skip(turn / 2).take(chains.len()).collect();
+    if turn % 2 == 1 {
+        order.reverse();
+    }
+    order
+}
+
 impl Samples {
     /// Does every test in every round.
     pub(super) fn take(
@@ -53,8 +63,7 @@ impl Samples {
             for test in tests {
                 let turns = test.turns(effort);
                 for turn in (round * turns..).take(turns) {
-                    // who goes first changes, so that nobody always runs on a warmer machine
-                    for chain in chains.iter().cycle().skip(turn).take(chains.len()) {
+                    for chain in order(chains, turn) {
                         samples.take_one(chain, *test, turn, effort, missing);
                     }
                 }
@@ -78,7 +87,7 @@ impl Samples {
         effort: Effort,
         missing: &mut Vec<String>,
     ) {
-        match test.run(chain, effort) {
+        match test.run(chain) {
             Ok(told) => {
                 for (quantity, value) in told {
                     self.put(quantity, &chain.network, turn, value);
@@ -177,6 +186,16 @@ mod tests {
         assert_eq!(figures.len(), 1);
         assert_eq!((figures[0].id.as_str(), figures[0].value), ("dataplane.tun.tcp1", 0.5));
         assert_eq!(figures[0].beside, "5 beside 20 Gbit/s");
+    }
+
+    #[test]
+    fn everybody_goes_first_and_follows_both_neighbours() {
+        let orders: Vec<_> = (0..6).map(|turn| order(&[1, 2, 3], turn)).collect();
+        assert_eq!(orders[0], [&1, &2, &3]);
+        assert_eq!(orders[1], [&3, &2, &1]);
+        assert_eq!(orders[2], [&2, &3, &1]);
+        let firsts: Vec<_> = orders.iter().map(|order| *order[0]).collect();
+        assert_eq!(firsts, [1, 3, 2, 1, 3, 2]);
     }
 
     #[test]
