@@ -4,14 +4,17 @@
 
 mod lab;
 
+use std::thread::sleep;
 use std::time::Duration;
 
 use lab::fast::{index, now, ports, refused};
+use lab::packets::marker;
 use lab::{A, B, ENCAPSULATIONS, HOST_A, HOST_B, KERNELS, Lab, Plane, options_for};
 use weft_data::ebpf::{Instance, Port};
 use weft_data::tun::{MssClamp, Options, SourceCheck};
 use weft_fib::{Change, DropReason, Encapsulation, GroupId, Route, Source};
 use weft_packet::addr::{EidPrefix, InstanceId};
+use weft_packet::ip::checksum::set_ipv4;
 
 #[test]
 fn every_encapsulation_is_carried_in_the_kernel() {
@@ -303,6 +306,40 @@ fn programs_of_others_see_what_is_not_ours() {
     assert!(a.fast().encapsulated.v4.packets > 0);
     let (said, answered) = lab.run("ha", "ping -n -c 1 -W 1 10.1.0.1");
     assert!(!answered, "the filter of somebody else drops it: {said}");
+}
+
+/// A VLAN has an interface, and that a program, of its own.
+#[test]
+fn frames_of_a_vlan_are_none_of_its_card() {
+    if refused() {
+        return;
+    }
+    let lab = Lab::new(1400);
+    let [a, _b] = lab.fast_planes(Encapsulation::Lisp, false);
+    lab.ping(HOST_B[0]);
+    let mac = |node: &str, device: &str| {
+        let (said, _) = lab.run(node, &format!("cat /sys/class/net/{device}/address"));
+        let octets = said.trim().split(':').map(|octet| u8::from_str_radix(octet, 16).unwrap());
+        octets.collect::<Vec<_>>()
+    };
+    let addresses = [mac("xa", "h0"), mac("ha", "e0")].concat();
+    let mut wire = lab.wire("ha", "e0");
+    let before = a.fast().encapsulated.v4.packets;
+    let mut send = |tag: &[u8]| {
+        let packet = marker([10, 1, 0, 2], [10, 2, 0, 2], 1);
+        // Without its options the program takes it.
+        let mut packet = [&packet[..20], &packet[24..]].concat();
+        packet[..4].copy_from_slice(&[0x45, 0, 0, 28]);
+        set_ipv4(&mut packet[..20]);
+        wire.send(&[&addresses[..], tag, &[0x08, 0x00], &packet].concat());
+    };
+    send(&[0x81, 0x00, 0, 5]);
+    send(&[0x88, 0xa8, 0, 5]);
+    send(&[0x88, 0xa8, 0, 5, 0x81, 0x00, 0, 6]);
+    send(&[]);
+    let count = || a.fast().encapsulated.v4.packets - before;
+    (0..100).take_while(|_| count() == 0).for_each(|_| sleep(Duration::from_millis(20)));
+    assert_eq!(count(), 1, "the one without a tag");
 }
 
 #[test]
