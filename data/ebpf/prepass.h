@@ -77,16 +77,15 @@ INLINE bool has_room(u8 flags)
     return !(flags & ~(DATA_NONCE | DATA_LOCATOR_STATUS | DATA_INSTANCE));
 }
 
+/* Has the checksum follow a change of four octets (RFC 1624). It is never 0, which means none. */
 INLINE void follow_word(struct udp *udp, u32 before, u32 after)
 {
-    u32 sum = (u16)~udp->checksum;
+    u16 checksum = ~fold((u64)(u16)~udp->checksum + (u32)~before + after);
 
-    sum += (u16)~before + (u16)~(before >> 16) + (u16)after + (after >> 16);
-    sum = (sum & 0xffff) + (sum >> 16);
-    sum = (sum & 0xffff) + (sum >> 16);
-    udp->checksum = sum == 0xffff ? 0xffff : ~sum;
+    udp->checksum = checksum ? checksum : 0xffff;
 }
 
+/* Says what comes next, if the frame is of plain LISP and that can be said. */
 INLINE void prepare(void *start, void *end)
 {
     struct data_header *header;

@@ -40,9 +40,9 @@ impl Prepass {
         }
     }
 
-    /// Lets go of the cards and leaves the program at them; false when it does not outlive us.
-    pub(super) fn leave(&mut self) -> bool {
-        self.attached.leave()
+    /// Lets go of the cards and leaves the program at them, if it can outlive us.
+    pub(super) fn leave(&mut self) {
+        self.attached.leave();
     }
 
     /// Most routers never need it.
