@@ -112,17 +112,12 @@ INLINE u64 write_outer6(struct outer6 *headers, const struct entry *entry, const
     return sum;
 }
 
-INLINE void count_encapsulated(const struct packet *packet, const struct entry *entry,
-                               const struct hop *hop, struct cpu *cpu)
+/* Counts all but what its prefix carried. */
+INLINE void count_encapsulated(const struct packet *packet, const struct hop *hop, struct cpu *cpu)
 {
-    struct volume *volume = OWN(carried, most_leaves, entry->leaf);
     struct traffic *pair = OWN(traffic, most_pairs, hop->pair);
     u32 family = family_of(packet);
 
-    if (volume) {
-        volume->packets += packet->segments;
-        volume->bytes += packet->length;
-    }
     if (pair)
         pair->sent += packet->segments;
     cpu->encapsulated_packets[family] += packet->segments;
@@ -173,7 +168,7 @@ INLINE int write_headers(struct __sk_buff *skb, const struct packet *packet,
 
 /* Puts the headers in front of the packet and sends it. */
 INLINE int wrap(struct __sk_buff *skb, const struct packet *packet, const struct entry *entry,
-                const struct known_hop *known, struct cpu *cpu)
+                struct verdict *verdict, const struct known_hop *known, struct cpu *cpu)
 {
     const struct hop *hop = &known->hop;
     u64 how = hop->family == 6 ? BPF_F_ADJ_ROOM_ENCAP_L3_IPV6 : BPF_F_ADJ_ROOM_ENCAP_L3_IPV4;
@@ -185,7 +180,8 @@ INLINE int wrap(struct __sk_buff *skb, const struct packet *packet, const struct
                             how | BPF_F_ADJ_ROOM_ENCAP_L4_UDP | BPF_F_ADJ_ROOM_FIXED_GSO
                                 | BPF_F_ADJ_ROOM_NO_CSUM_RESET))
         return except(EXCEPTION_ROOM);
-    count_encapsulated(packet, entry, hop, cpu);
+    count_carried(verdict, packet);
+    count_encapsulated(packet, hop, cpu);
     return write_headers(skb, packet, entry, known, 0);
 }
 
@@ -241,9 +237,9 @@ INLINE int encapsulate(struct __sk_buff *skb, u32 instance, u32 id, u32 v6)
     if (!cpu || !read_packet(&packet, skb, start, end, v6))
         return TCX_NEXT;
     verdict = verdict_on(&packet, instance, id, cpu);
-    if (!verdict || !verdict->leaf || verdict->kind == LEAF_LOCAL)
+    if (!verdict || !verdict->leaf || verdict->target.kind == LEAF_LOCAL)
         return TCX_NEXT;
-    if (verdict->kind != LEAF_ENCAP)
+    if (verdict->target.kind == LEAF_NONE)
         return except(EXCEPTION_MISS);
     if (unlikely(packet.fragment))
         return except(EXCEPTION_FRAGMENT);
@@ -257,13 +253,14 @@ INLINE int encapsulate(struct __sk_buff *skb, u32 instance, u32 id, u32 v6)
         return except(EXCEPTION_SYN);
 
     entry.instance = id;
-    entry.leaf = verdict->leaf;
     entry.hash = flow_hash(&packet);
     entry.ttl = packet.ttl - 1;
     entry.class = packet.class;
-    index = likely(verdict->hop) ? verdict->hop : pick(verdict->group, entry.hash);
+    index = verdict->target.group;
+    if (unlikely(verdict->target.kind != LEAF_HOP))
+        index = pick(index, entry.hash);
     known = prepare(&entry, &packet, skb, index, cpu, now);
-    return likely(known) ? wrap(skb, &packet, &entry, known, cpu) : TCX_NEXT;
+    return likely(known) ? wrap(skb, &packet, &entry, verdict, known, cpu) : TCX_NEXT;
 }
 
 #endif

@@ -148,7 +148,7 @@ INLINE bool is_for_us(struct key destination, bool v6)
 /* The leaf of what is for a tunnel, 0 = it is not. `index` is that of the instance. */
 INLINE u32 judge(const struct instance *instance, u32 index, const struct verdict *packet, bool v6)
 {
-    if (!(instance->flags & INSTANCE_USED) || instance->id != packet->id)
+    if (!(instance->flags & INSTANCE_USED) || instance->id != (packet->id & ~FAMILY_V6))
         return 0;
     if (!is_unicast(packet->destination, v6) || is_for_us(packet->destination, v6))
         return 0;
@@ -170,46 +170,95 @@ INLINE u32 only_hop(u32 group)
 }
 
 /*
- * Asks the tables for a verdict on packets that it names: source, destination and instance, whose
+ * Moves what a verdict counted to its leaf, of which packets to many prefixes would each need a
+ * cache line. Another prefix may have the leaf by now, with which that has nothing to do.
+ */
+GLOBAL int settle(struct verdict *verdict)
+{
+    struct volume *volume;
+    union record now;
+
+    if (!verdict || !verdict->volume)
+        return 0;
+    volume = OWN(carried, most_leaves, verdict->leaf);
+    now = read_record(RECORD(leaves, verdict->leaf));
+    if (volume && now.target.life == verdict->target.life) {
+        volume->packets += (u32)verdict->volume;
+        volume->bytes += verdict->volume >> 32;
+    }
+    verdict->volume = 0;
+    return 0;
+}
+
+/* Counts a packet that goes into a tunnel. It has no more segments than octets. */
+INLINE void count_carried(struct verdict *verdict, const struct packet *packet)
+{
+    verdict->volume += (u64)packet->length << 32 | packet->segments;
+    if (unlikely(verdict->volume >> 63))
+        settle(verdict);
+}
+
+/*
+ * Asks the tables for a verdict on packets that it names: source, destination, and instance, whose
  * index is `instance`.
  */
 GLOBAL int ask_tables(struct verdict *verdict, u32 instance)
 {
     struct instance *of = RECORD(instances, instance);
     struct cpu *cpu = this_cpu();
-    struct target target;
+    u32 hop;
 
     if (!verdict || !of || !cpu)
         return 0;
+    settle(verdict);
     verdict->generation = current_generation(cpu);
-    verdict->leaf = judge(of, instance, verdict, verdict->v6);
-    target = read_record(verdict->leaf ? RECORD(leaves, verdict->leaf) : 0).target;
-    verdict->kind = target.kind;
-    verdict->group = target.group;
-    verdict->hop = target.kind == LEAF_ENCAP ? only_hop(target.group) : 0;
+    verdict->leaf = judge(of, instance, verdict, verdict->id & FAMILY_V6);
+    verdict->target = read_record(verdict->leaf ? RECORD(leaves, verdict->leaf) : 0).target;
+    hop = verdict->target.kind == LEAF_ENCAP ? only_hop(verdict->target.group) : 0;
+    if (hop) {
+        verdict->target.kind = LEAF_HOP;
+        verdict->target.group = hop;
+    }
     return 0;
 }
 
-/* What the tables say of a packet that a host sent, kept until they change. */
+/* Whether a verdict is one on packets like this, by the tables as they are. */
+INLINE bool is_on(const struct verdict *verdict, const struct packet *packet, u32 id,
+                  const struct cpu *cpu)
+{
+    struct key from = packet->source, to = packet->destination;
+
+    return likely(verdict->generation == cpu->options.generation
+                  && verdict->destination.hi == to.hi && verdict->source.hi == from.hi
+                  && verdict->destination.lo == to.lo && verdict->source.lo == from.lo
+                  && verdict->id == id);
+}
+
+/*
+ * What the tables say of a packet that a host sent, kept until they change or other hosts need both
+ * of the places it may have.
+ */
 INLINE struct verdict *verdict_on(const struct packet *packet, u32 instance, u32 id,
                                   const struct cpu *cpu)
 {
     struct key from = packet->source, to = packet->destination;
     u32 where = place(to, from.hi ^ from.lo ^ id, VERDICTS);
-    struct verdict *kept = OWN(verdicts, VERDICTS, where);
+    struct verdict *first = OWN(verdicts, VERDICTS, where), *second;
 
-    if (kept
-        && unlikely(kept->generation != cpu->options.generation
-                    || kept->destination.hi != to.hi || kept->source.hi != from.hi
-                    || kept->destination.lo != to.lo || kept->source.lo != from.lo
-                    || kept->id != id || kept->v6 != packet->v6)) {
-        kept->source = from;
-        kept->destination = to;
-        kept->id = id;
-        kept->v6 = packet->v6;
-        ask_tables(kept, instance);
-    }
-    return kept;
+    if (packet->v6)
+        id |= FAMILY_V6;
+    if (!first || is_on(first, packet, id, cpu))
+        return first;
+    second = OWN(verdicts, VERDICTS, where ^ 1);
+    if (!second || is_on(second, packet, id, cpu))
+        return second;
+    if (first->generation == cpu->options.generation)
+        first = second;
+    first->source = from;
+    first->destination = to;
+    first->id = id;
+    ask_tables(first, instance);
+    return first;
 }
 
 /* Spreads every input bit over all output bits (the finalizer of SplitMix64). */

@@ -87,19 +87,6 @@ struct neighbour {
     u32 pad;
 };
 
-/* What the tables say of packets from one host to another. */
-struct verdict {
-    u64 generation; /* of the tables; 0 = nobody asked */
-    struct key source;
-    struct key destination;
-    u32 id;   /* of the instance */
-    u32 leaf; /* 0 = not for a tunnel */
-    u32 kind;
-    u32 group;
-    u32 hop; /* the only one of the group; 0 = it is a matter of the flow */
-    u32 v6;
-};
-
 /* What is known of the locators a packet came from and to. */
 struct tunnel {
     u64 generation; /* of the tables; 0 = nobody asked */
@@ -134,12 +121,11 @@ struct scratch {
 /* A packet waits for each cache line it needs, so no record of a cache lies on more than it must. */
 _Static_assert(sizeof(struct known_hop) == 128, "two cache lines");
 _Static_assert(OFFSET(host, way.gateway) == 64 && sizeof(struct host) == 128, "two");
-_Static_assert(sizeof(struct verdict) == 64, "a cache line");
 _Static_assert(sizeof(struct tunnel) == 64, "a cache line");
 
 /* Records of the caches, for each processor. */
 #define CACHED 4096
-#define VERDICTS 16384
+#define VERDICTS 32768
 
 ARRAY(ports, struct port, PORTS, 0);
 ARRAY(instances, struct instance, 1024, BPF_F_MMAPABLE);

@@ -19,11 +19,6 @@ enum ip_protocol {
     UDP_LITE = 136,
 };
 
-/* An address as a number, most significant bit first; IPv4 is the upper half of `hi`. */
-struct key {
-    u64 hi, lo;
-};
-
 /* What a tunnel router acts on. */
 struct packet {
     struct key source;

@@ -90,6 +90,7 @@ GLOBAL int write_over(struct __sk_buff *skb, u32 pair)
     struct cpu *cpu = this_cpu();
     struct tunnel_headers *tunnel;
     struct known_hop *known;
+    struct volume *volume;
     u64 old = 0;
     bool v6;
 
@@ -114,7 +115,12 @@ GLOBAL int write_over(struct __sk_buff *skb, u32 pair)
     if (frame_header(&known->hop))
         old += sum_of(start, sizeof(struct ethernet));
     count_decapsulated(&room->packet, pair, cpu);
-    count_encapsulated(&room->packet, &room->entry, &known->hop, cpu);
+    count_encapsulated(&room->packet, &known->hop, cpu);
+    volume = OWN(carried, most_leaves, room->entry.leaf);
+    if (volume) {
+        volume->packets += room->packet.segments;
+        volume->bytes += room->packet.length;
+    }
     return write_headers(skb, &room->packet, &room->entry, known, (u16)~fold(old));
 }
 

@@ -93,12 +93,14 @@ enum leaf_kind {
     LEAF_NONE = 0, /* the portable plane knows */
     LEAF_LOCAL = 1,
     LEAF_ENCAP = 2,
+    LEAF_HOP = 3, /* only in a verdict: the same, where the group has but one hop */
 };
 
 /* What to do with packets to a prefix. */
 struct target {
-    u32 kind;
-    u32 group; /* index into `groups` */
+    u32 kind : 2;
+    u32 life : 30; /* which of the prefixes that had this leaf one after the other */
+    u32 group;     /* index into `groups`; with LEAF_HOP into `hops` */
 };
 
 /* A prefix: `leaves`. */
@@ -106,10 +108,31 @@ struct leaf {
     struct target target;
 };
 
-/* What was sent into tunnels because of a leaf: `carried`, with the index of the leaf. */
+/*
+ * What was sent into tunnels because of a leaf: `carried`, with the index of the leaf. What a
+ * verdict still has comes on top.
+ */
 struct volume {
     u64 packets;
     u64 bytes; /* of inner packets */
+};
+
+/* An address as a number, most significant bit first; IPv4 is the upper half of `hi`. */
+struct key {
+    u64 hi, lo;
+};
+
+#define FAMILY_V6 0x80000000u
+
+/* What the tables say of packets from one host to another: `verdicts`. */
+struct verdict {
+    u64 generation; /* of the tables; 0 = nobody asked */
+    struct key source;
+    struct key destination;
+    u32 id;   /* of the instance; IPv6 has FAMILY_V6 besides */
+    u32 leaf; /* 0 = not for a tunnel */
+    struct target target;
+    u64 volume; /* what it carried and `carried` has not yet: packets, and above 32 bits octets */
 };
 
 /*
@@ -228,6 +251,9 @@ ASSERT_LAYOUT(OFFSET(node, depth), 16);
 ASSERT_LAYOUT(OFFSET(node, next), 24);
 ASSERT_LAYOUT(sizeof(struct leaf), 8);
 ASSERT_LAYOUT(sizeof(struct volume), 16);
+ASSERT_LAYOUT(sizeof(struct verdict), 64);
+ASSERT_LAYOUT(OFFSET(verdict, id), 40);
+ASSERT_LAYOUT(OFFSET(verdict, target), 48);
 ASSERT_LAYOUT(sizeof(struct choice), 8);
 ASSERT_LAYOUT(sizeof(struct group), 16);
 ASSERT_LAYOUT(OFFSET(group, locators), 8);

@@ -4,17 +4,16 @@
 
 mod lab;
 
+use std::net::Ipv4Addr;
 use std::thread::sleep;
 use std::time::Duration;
 
 use lab::fast::{index, now, ports, refused};
-use lab::packets::marker;
 use lab::{A, B, ENCAPSULATIONS, HOST_A, HOST_B, KERNELS, Lab, Plane, options_for};
 use weft_data::ebpf::{Instance, Port};
 use weft_data::tun::{MssClamp, Options, SourceCheck};
 use weft_fib::{Change, DropReason, Encapsulation, GroupId, Route, Source};
 use weft_packet::addr::{EidPrefix, InstanceId};
-use weft_packet::ip::checksum::set_ipv4;
 
 #[test]
 fn every_encapsulation_is_carried_in_the_kernel() {
@@ -250,6 +249,45 @@ fn packets_are_counted_in_the_forwarding_table() {
 }
 
 #[test]
+fn what_each_prefix_carried_is_known_whoever_else_sends() {
+    if refused() {
+        return;
+    }
+    let lab = Lab::new(1400);
+    let [mut a, _b] = lab.fast_planes(Encapsulation::Lisp, false);
+    // The verdicts on these share two places, so they keep making room for each other.
+    let hosts = [[10, 2, 0, 2], [10, 2, 128, 1], [10, 3, 0, 0]];
+    let eids = hosts.map(|host| format!("{}/32", Ipv4Addr::from(host)));
+    for eid in &eids {
+        a.set(eid, Route::Encapsulate(GroupId(1)));
+    }
+    let mut wire = lab.wire("ha", "e0");
+    let frames = hosts.map(|host| lab.frame(&[], host));
+    let before = a.fast().encapsulated.v4.packets;
+    let sent = |turns: u64| turns * frames.len() as u64;
+    let count = |a: &Plane| a.fast().encapsulated.v4.packets - before;
+    for turn in 1..=10 {
+        for frame in &frames {
+            wire.send(frame);
+        }
+        let arrived = |a: &Plane| count(a) == sent(turn);
+        (0..100).take_while(|_| !arrived(&a)).for_each(|_| sleep(Duration::from_millis(20)));
+        if turn % 4 == 0 {
+            a.set(&format!("10.9.{turn}.0/24"), Route::Local);
+        }
+        if turn % 2 == 0 {
+            a.ebpf.as_mut().unwrap().sync_usage();
+        }
+    }
+    assert_eq!(count(&a), sent(10));
+    for (eid, host) in eids.iter().zip(hosts) {
+        let eid = EidPrefix::new(InstanceId::DEFAULT, eid.parse().unwrap());
+        let usage = a.fib.usage(eid).unwrap();
+        assert_eq!((usage.packets, usage.bytes), (10, 280), "to {host:?}");
+    }
+}
+
+#[test]
 fn an_mss_clamp_sees_every_connection() {
     if refused() {
         return;
@@ -317,22 +355,9 @@ fn frames_of_a_vlan_are_none_of_its_card() {
     let lab = Lab::new(1400);
     let [a, _b] = lab.fast_planes(Encapsulation::Lisp, false);
     lab.ping(HOST_B[0]);
-    let mac = |node: &str, device: &str| {
-        let (said, _) = lab.run(node, &format!("cat /sys/class/net/{device}/address"));
-        let octets = said.trim().split(':').map(|octet| u8::from_str_radix(octet, 16).unwrap());
-        octets.collect::<Vec<_>>()
-    };
-    let addresses = [mac("xa", "h0"), mac("ha", "e0")].concat();
     let mut wire = lab.wire("ha", "e0");
     let before = a.fast().encapsulated.v4.packets;
-    let mut send = |tag: &[u8]| {
-        let packet = marker([10, 1, 0, 2], [10, 2, 0, 2], 1);
-        // Without its options the program takes it.
-        let mut packet = [&packet[..20], &packet[24..]].concat();
-        packet[..4].copy_from_slice(&[0x45, 0, 0, 28]);
-        set_ipv4(&mut packet[..20]);
-        wire.send(&[&addresses[..], tag, &[0x08, 0x00], &packet].concat());
-    };
+    let mut send = |tag: &[u8]| wire.send(&lab.frame(tag, [10, 2, 0, 2]));
     send(&[0x81, 0x00, 0, 5]);
     send(&[0x88, 0xa8, 0, 5]);
     send(&[0x88, 0xa8, 0, 5, 0x81, 0x00, 0, 6]);

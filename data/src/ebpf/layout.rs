@@ -139,6 +139,8 @@ impl Default for Node {
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[repr(C)]
 pub(super) struct Leaf {
+    /// What to do, in the lower two bits, and above them which of the prefixes this is that had the
+    /// leaf one after the other.
     pub(super) kind: u32,
     /// Index into the groups.
     pub(super) group: u32,
@@ -149,15 +151,32 @@ impl Leaf {
     pub(super) const NONE: u32 = 0;
     pub(super) const LOCAL: u32 = 1;
     pub(super) const ENCAP: u32 = 2;
+    /// Bits of the kind below those of the life.
+    pub(super) const KIND_BITS: u32 = 2;
 }
 
-/// What was sent into tunnels because of a leaf.
+/// What was sent into tunnels because of a leaf. What a [`Verdict`] still has comes on top.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[repr(C)]
 pub(super) struct Volume {
     pub(super) packets: u64,
     /// Of inner packets.
     pub(super) bytes: u64,
+}
+
+/// What the tables say of packets from one host to another. The program alone writes it.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[repr(C)]
+pub(super) struct Verdict {
+    /// Generation, source and destination.
+    pub(super) question: [u64; 5],
+    pub(super) instance: u32,
+    /// Index of the leaf, 0 = none.
+    pub(super) leaf: u32,
+    /// As the leaf said.
+    pub(super) target: Leaf,
+    /// Packets in the lower half, octets in the upper, that [`Volume`] has not yet.
+    pub(super) volume: u64,
 }
 
 /// One of several, by flow hash: a group chooses among ways (locators), a way among hops
@@ -318,6 +337,9 @@ const _: () = {
     assert!(offset_of!(Node, next) == 24);
     assert!(size_of::<Leaf>() == 8);
     assert!(size_of::<Volume>() == 16);
+    assert!(size_of::<Verdict>() == 64);
+    assert!(offset_of!(Verdict, instance) == 40);
+    assert!(offset_of!(Verdict, target) == 48);
     assert!(size_of::<Choice>() == 8);
     assert!(size_of::<Group>() == 16);
     assert!(offset_of!(Group, locators) == 8);

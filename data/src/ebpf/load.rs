@@ -13,7 +13,7 @@ use nix::time::{ClockId, clock_getres};
 use super::counters::Counters;
 use super::layout::{
     Choice, Config, Cpu, Group, Hop, Instance, Leaf, Locator, Node, PairKey, Port, Slots, Traffic,
-    Volume,
+    Verdict, Volume,
 };
 use super::maps::Mapped;
 use super::probe::Refusal;
@@ -49,6 +49,7 @@ pub(super) struct Storage {
     hops: Mapped<Hop>,
     locators: Mapped<Locator>,
     carried: Mapped<Volume>,
+    verdicts: Mapped<Verdict>,
     traffic: Mapped<Traffic>,
     pairs: HashMap<MapData, PairKey, u32>,
     /// How many have counters of their own.
@@ -194,6 +195,7 @@ impl Storage {
             hops: mapped(object, "hops")?,
             locators: mapped(object, "locators")?,
             carried: mapped(object, "carried")?,
+            verdicts: mapped(object, "verdicts")?,
             traffic: mapped(object, "traffic")?,
             pairs: take(object, "pairs")?.try_into()?,
         })
@@ -211,6 +213,7 @@ impl Records for Storage {
             Table::Hops => self.hops.len(),
             Table::Locators => self.locators.len(),
             Table::Carried => self.carried.len() / self.processors,
+            Table::Verdicts => self.verdicts.len() / self.processors,
             Table::Traffic => self.traffic.len() / self.processors,
         }
     }
@@ -229,6 +232,7 @@ impl Records for Storage {
             Table::Hops => self.hops.words(index),
             Table::Locators => self.locators.words(index),
             Table::Carried => self.carried.words(index),
+            Table::Verdicts => self.verdicts.words(index),
             Table::Traffic => self.traffic.words(index),
         }
     }
@@ -300,7 +304,7 @@ fn too_many_ports() -> MapError {
 
 /// Records of the program's caches for each processor, as in `maps.h`.
 const CACHED: u32 = 4096;
-const VERDICTS: u32 = 16384;
+const VERDICTS: u32 = 32768;
 
 /// The program's times, as `maps.h` names them. Patience is needed since some neighbours do not answer
 /// to redirected packets at all.

@@ -35,7 +35,7 @@ macro_rules! pod {
 }
 
 pod!(layout::Config, layout::Port, layout::Instance, layout::Node, layout::Leaf);
-pod!(layout::Volume);
+pod!(layout::Volume, layout::Verdict);
 pod!(layout::Group, layout::Locator);
 pod!(layout::Choice, layout::Slots, layout::Hop, layout::Traffic, layout::PairKey, layout::Cpu);
 

@@ -7,7 +7,9 @@
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed, Ordering::Release};
 
-use super::layout::{Choice, Group, Hop, Leaf, Locator, Node, PairKey, Slots, Traffic, Volume};
+use super::layout::{
+    Choice, Group, Hop, Leaf, Locator, Node, PairKey, Slots, Traffic, Verdict, Volume,
+};
 
 /// A table of records.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -23,6 +25,8 @@ pub(super) enum Table {
     Carried,
     /// Counters, one for each pair.
     Traffic,
+    /// What each processor keeps of answers, and counts for leaves.
+    Verdicts,
 }
 
 /// How many records each table has.
@@ -55,10 +59,10 @@ pub struct Full;
 
 /// The tables' memory.
 pub(super) trait Records {
-    /// How many records a table has. Of counters, how many each processor has.
+    /// How many records a table has: of those for each processor, how many each has.
     fn records(&self, table: Table) -> u32;
 
-    /// How many tables of counters there are, one behind the other: for each processor one.
+    /// How many tables for each processor there are, one behind the other.
     fn processors(&self) -> u32;
 
     /// The words of a record, none when there is no such record.
@@ -84,6 +88,7 @@ impl Table {
             Self::Locators => size_of::<Locator>(),
             Self::Carried => size_of::<Volume>(),
             Self::Traffic => size_of::<Traffic>(),
+            Self::Verdicts => size_of::<Verdict>(),
         };
         octets / size_of::<u64>()
     }
@@ -104,7 +109,6 @@ pub(super) fn publish(words: &[AtomicU64], value: u64) {
 }
 
 /// The first word of a record, 0 when there is no such record.
-#[cfg(test)]
 pub(super) fn first(words: &[AtomicU64]) -> u64 {
     words.first().map_or(0, |word| word.load(Relaxed))
 }
@@ -127,15 +131,19 @@ impl Reading {
 
     /// What was counted since the last time, `None` = nothing.
     pub(super) fn take(&mut self, records: &impl Records) -> Option<[u64; 2]> {
-        let now = sums(records, self.table, self.index);
-        let [a, b] = std::mem::replace(&mut self.read, now);
-        let new = [now[0].wrapping_sub(a), now[1].wrapping_sub(b)];
+        self.take_up_to(sums(records, self.table, self.index))
+    }
+
+    /// The same, where `now` is what was counted in all. It may be less than the last time.
+    pub(super) fn take_up_to(&mut self, now: [u64; 2]) -> Option<[u64; 2]> {
+        let new = [0, 1].map(|which| now[which].saturating_sub(self.read[which]));
+        self.read = [0, 1].map(|which| self.read[which].max(now[which]));
         (new != [0, 0]).then_some(new)
     }
 }
 
 /// What all processors counted in a record.
-fn sums(records: &impl Records, table: Table, index: u32) -> [u64; 2] {
+pub(super) fn sums(records: &impl Records, table: Table, index: u32) -> [u64; 2] {
     let each = records.records(table);
     let mut sums = [0_u64; 2];
     if index >= each {
@@ -167,7 +175,7 @@ pub(super) fn split(word: u64) -> [u32; 2] {
 
 /// Tables in plain memory.
 pub(super) struct Memory {
-    tables: [Box<[AtomicU64]>; 9],
+    tables: [Box<[AtomicU64]>; 10],
     pairs: HashMap<PairKey, u32>,
     most_pairs: usize,
 }
@@ -185,6 +193,7 @@ impl Memory {
             (Table::Locators, sizes.locators),
             (Table::Carried, PROCESSORS * sizes.leaves),
             (Table::Traffic, PROCESSORS * sizes.pairs),
+            (Table::Verdicts, PROCESSORS * VERDICTS),
         ]
         .map(|(table, records)| {
             let words = records as usize * table.width();
@@ -204,7 +213,7 @@ impl Records for Memory {
     fn records(&self, table: Table) -> u32 {
         let records = self.tables[table as usize].len() / table.width();
         let records = u32::try_from(records).unwrap_or(u32::MAX);
-        if matches!(table, Table::Carried | Table::Traffic) {
+        if matches!(table, Table::Carried | Table::Traffic | Table::Verdicts) {
             records / PROCESSORS
         } else {
             records
@@ -233,8 +242,9 @@ impl Records for Memory {
     }
 }
 
-/// Of tables in plain memory.
+/// Of tables in plain memory, which no program fills.
 const PROCESSORS: u32 = 2;
+const VERDICTS: u32 = 4;
 
 #[cfg(test)]
 mod tests {
@@ -256,6 +266,9 @@ mod tests {
         let mut next = Reading::new(&records, Table::Traffic, 1);
         count(1, 3);
         assert_eq!(next.take(&records), Some([3, 0]), "whoever uses the record next");
+        assert_eq!(next.take_up_to([12, 0]), None, "less than before");
+        count(0, 1);
+        assert_eq!(next.take(&records), Some([1, 0]), "as if it had not been less");
         let mut absent = Reading::new(&records, Table::Traffic, LEAST.pairs);
         assert_eq!(absent.take(&records), None, "no record, though there is memory behind");
     }

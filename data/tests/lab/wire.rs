@@ -9,14 +9,31 @@ use nix::sys::socket::{
     AddressFamily, SockFlag, SockProtocol, SockType, setsockopt, socket, sockopt,
 };
 use nix::sys::time::TimeVal;
+use weft_packet::ip::checksum::set_ipv4;
 
 use super::Lab;
 use super::fast::index;
+use super::packets::marker;
 
 /// One end of a cable.
 pub(crate) struct Wire(File);
 
 impl Lab {
+    /// A small packet from a host at A to its router, behind a tag.
+    pub(crate) fn frame(&self, tag: &[u8], destination: [u8; 4]) -> Vec<u8> {
+        let mac = |node: &str, device: &str| {
+            let (said, _) = self.run(node, &format!("cat /sys/class/net/{device}/address"));
+            let octets = said.trim().split(':').map(|octet| u8::from_str_radix(octet, 16).unwrap());
+            octets.collect::<Vec<_>>()
+        };
+        // A marker without its options, so that the program takes it.
+        let packet = marker([10, 1, 0, 2], destination, 1);
+        let mut packet = [&packet[..20], &packet[24..]].concat();
+        packet[..4].copy_from_slice(&[0x45, 0, 0, 28]);
+        set_ipv4(&mut packet[..20]);
+        [&mac("xa", "h0"), &mac("ha", "e0"), tag, &[0x08, 0x00], &packet].concat()
+    }
+
     /// A packet socket on a device.
     pub(crate) fn wire(&self, node: &str, device: &str) -> Wire {
         self.within(node, || {

@@ -1,4 +1,5 @@
 use std::net::Ipv4Addr;
+use std::sync::atomic::Ordering::Relaxed;
 
 use aya::programs::{TestRun, TestRunOptions};
 use nix::sched::{CpuSet, sched_getaffinity, sched_setaffinity};
@@ -10,7 +11,7 @@ use super::*;
 
 #[test]
 fn interfaces_whose_numbers_meet_have_a_place_each() {
-    let Some(mut loaded) = with_processors(1) else { return };
+    let Some((mut loaded, _)) = with_processors(1) else { return };
     let meeting = |nth: u32| 5 + nth * 16384;
     let port = |ifindex| Port { ifindex, instance: 0, flags: Port::ENCAP, id: 0 };
     for ifindex in (0..8).map(meeting) {
@@ -42,21 +43,21 @@ fn answers_about_neighbours_are_all_kept() {
     let hosts_of_a_network = |n| [10, 2, 0, n];
     let networks_of_a_site = |n| [10, 2, n, 1];
     for address in [hosts_of_a_network, networks_of_a_site] {
-        let Some(mut loaded) = with_processors(processors()) else { return };
+        let Some((mut loaded, storage)) = with_processors(processors()) else { return };
         set_port(&mut loaded, Port::ENCAP);
         for n in 0..=u8::MAX {
             run(&mut loaded, last_processor(), &frame(NOTHING, address(n), &[]));
         }
-        assert_eq!(answers(&loaded).len(), 256, "as {:?}", address(7));
+        assert_eq!(answers(&storage).len(), 256, "as {:?}", address(7));
     }
 }
 
 #[test]
 fn answers_about_one_family_are_none_about_the_other() {
-    let Some(mut loaded) = with_processors(processors()) else { return };
+    let Some((mut loaded, storage)) = with_processors(processors()) else { return };
     set_port(&mut loaded, Port::ENCAP);
     run(&mut loaded, last_processor(), &frame(NOTHING, [10, 2, 0, 2], &[]));
-    let before = answers(&loaded);
+    let before = answers(&storage);
     let header = [0x60, 0, 0, 0, 0, 0, NOTHING, 64];
     let [source, destination] = [[10, 1, 0, 1], [10, 2, 0, 2]].map(|octets: [u8; 4]| {
         let mut address = [0; 16];
@@ -65,7 +66,7 @@ fn answers_about_one_family_are_none_about_the_other() {
     });
     let alike = [&[0; 12][..], &[0x86, 0xdd], &header, &source, &destination].concat();
     run(&mut loaded, last_processor(), &alike);
-    assert_ne!(answers(&loaded), before);
+    assert_ne!(answers(&storage), before);
 }
 
 #[test]
@@ -75,7 +76,7 @@ fn datagrams_reach_the_sockets_on_a_processor_without_tables() {
         return println!("skipped: the first processor always has tables");
     }
     for having_tables in [last, last + 1] {
-        let Some(mut loaded) = with_processors(having_tables) else { return };
+        let Some((mut loaded, _)) = with_processors(having_tables) else { return };
         set_port(&mut loaded, Port::DECAP);
         loaded.set_config(Config { flags: Config::STEER, generation: 1, ..Config::default() });
         let ours = Ipv4Addr::from(LOCAL).to_ipv6_mapped().octets();
@@ -96,9 +97,9 @@ const UDP: u8 = 17;
 const NOTHING: u8 = 59;
 
 /// The program, with tables for the first so many processors; `None` where we may load none.
-fn with_processors(processors: u32) -> Option<Loaded> {
+fn with_processors(processors: u32) -> Option<(Loaded, Storage)> {
     match Loaded::with_processors(processors, &LEAST) {
-        Ok((loaded, _)) => Some(loaded),
+        Ok(both) => Some(both),
         Err(refusal @ (Refusal::NotPermitted(_) | Refusal::Forbidden | Refusal::NoBpf)) => {
             println!("skipped: {refusal}");
             None
@@ -146,8 +147,8 @@ fn frame(protocol: u8, to: [u8; 4], payload: &[u8]) -> Vec<u8> {
 }
 
 /// The answers about pairs of hosts that the program keeps.
-fn answers(loaded: &Loaded) -> Vec<[u64; 8]> {
-    let map = loaded.object.map("verdicts").unwrap();
-    let records: Array<_, [u64; 8]> = map.try_into().unwrap();
-    records.iter().map(Result::unwrap).filter(|record| *record != [0; 8]).collect()
+fn answers(storage: &Storage) -> Vec<Vec<u64>> {
+    let records = (0..storage.verdicts.len()).map(|index| storage.verdicts.words(index));
+    let records = records.map(|words| words.iter().map(|word| word.load(Relaxed)).collect());
+    records.filter(|record: &Vec<u64>| record.iter().any(|word| *word != 0)).collect()
 }

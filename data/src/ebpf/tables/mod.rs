@@ -4,6 +4,7 @@
 //! a table has no room is missing there, and the program leaves packets that need it to the
 //! portable plane. The mirror itself is always whole, so larger tables can be filled from it.
 
+mod carried;
 mod groups;
 mod pairs;
 mod routes;

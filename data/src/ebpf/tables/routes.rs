@@ -8,9 +8,10 @@ use foldhash::fast::RandomState;
 use weft_fib::{Route, Update, Usage};
 use weft_packet::addr::{EidPrefix, InstanceId};
 
+use super::carried::Carried;
 use super::pairs::put;
 use crate::ebpf::layout::Leaf;
-use crate::ebpf::records::{Reading, Records, Table, join, publish};
+use crate::ebpf::records::{Reading, Records, Table, first, join, publish, split};
 use crate::ebpf::slab::Slab;
 use crate::ebpf::trie::{self, Start, Trie};
 
@@ -38,15 +39,8 @@ struct Entry {
     target: Target,
     usage: Arc<Usage>,
     carried: Reading,
-}
-
-impl Entry {
-    /// Moves what was counted to the FIB's counters.
-    fn count(&mut self, records: &impl Records) {
-        if let Some([packets, bytes]) = self.carried.take(records) {
-            self.usage.add(packets, bytes);
-        }
-    }
+    /// Differs from that of who had the leaf before.
+    life: u32,
 }
 
 /// What the program does with packets to a prefix.
@@ -61,12 +55,13 @@ pub(super) enum Target {
 }
 
 impl Target {
-    fn record(self) -> u64 {
-        join(match self {
-            Self::Other => [Leaf::NONE, 0],
-            Self::Local => [Leaf::LOCAL, 0],
-            Self::Encapsulate(group) => [Leaf::ENCAP, group],
-        })
+    fn record(self, life: u32) -> u64 {
+        let (kind, group) = match self {
+            Self::Other => (Leaf::NONE, 0),
+            Self::Local => (Leaf::LOCAL, 0),
+            Self::Encapsulate(group) => (Leaf::ENCAP, group),
+        };
+        join([kind | life << Leaf::KIND_BITS, group])
     }
 }
 
@@ -102,15 +97,17 @@ impl Routes {
         usage: Arc<Usage>,
     ) -> Option<Target> {
         if let Some(&leaf) = self.numbers.get(&eid) {
-            publish(records.words(Table::Leaves, leaf), target.record());
             let entry = self.entries.get_mut(leaf as usize)?.as_mut()?;
+            publish(records.words(Table::Leaves, leaf), target.record(entry.life));
             entry.usage = usage;
             return Some(std::mem::replace(&mut entry.target, target));
         }
         let leaf = self.slab.take_one().unwrap_or(0);
+        let record = records.words(Table::Leaves, leaf);
+        let life = (split(first(record))[0] >> Leaf::KIND_BITS).wrapping_add(1) & LIVES;
+        publish(record, target.record(life));
         let carried = Reading::new(records, Table::Carried, leaf);
-        publish(records.words(Table::Leaves, leaf), target.record());
-        put(&mut self.entries, leaf, Entry { target, usage, carried });
+        put(&mut self.entries, leaf, Entry { target, usage, carried, life });
         self.numbers.insert(eid, leaf);
         self.insert(records, now, eid, leaf);
         None
@@ -124,9 +121,8 @@ impl Routes {
         eid: EidPrefix,
     ) -> Option<Target> {
         let leaf = self.numbers.remove(&eid)?;
-        let mut entry = self.entries.get_mut(leaf as usize)?.take()?;
+        let entry = self.entries.get_mut(leaf as usize)?.take()?;
         self.remove(records, now, eid, leaf);
-        entry.count(records);
         self.slab.release(now, leaf, 1);
         Some(entry.target)
     }
@@ -140,7 +136,14 @@ impl Routes {
 
     /// Moves what was counted to the FIB's counters.
     pub(super) fn sync(&mut self, records: &impl Records) {
-        self.entries.iter_mut().flatten().for_each(|entry| entry.count(records));
+        let life = |leaf: u32| self.entries.get(leaf as usize)?.as_ref().map(|entry| entry.life);
+        let carried = Carried::read(records, |leaf, alive| life(leaf) == Some(alive));
+        for (leaf, entry) in (0..).zip(&mut self.entries) {
+            let Some(entry) = entry else { continue };
+            if let Some([packets, bytes]) = entry.carried.take_up_to(carried.of(records, leaf)) {
+                entry.usage.add(packets, bytes);
+            }
+        }
     }
 
     /// All entries, in order: neighbours share nodes, which are then still in the processor's
@@ -229,6 +232,9 @@ impl Routes {
         }
     }
 }
+
+/// Bits of a life's number.
+const LIVES: u32 = u32::MAX >> Leaf::KIND_BITS;
 
 fn root(roots: &mut HashMap<InstanceId, [Root; 2], RandomState>, eid: EidPrefix) -> &mut Root {
     &mut roots.entry(eid.instance).or_default()[usize::from(eid.prefix.is_ipv6())]

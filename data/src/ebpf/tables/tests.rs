@@ -47,6 +47,12 @@ enum Answer {
     Hop(Shown),
 }
 
+/// Kind and group of a leaf.
+fn target(word: u64) -> [u32; 2] {
+    let [kind, group] = split(word);
+    [kind & ((1 << Leaf::KIND_BITS) - 1), group]
+}
+
 impl Router {
     fn new(sizes: &Capacities) -> Self {
         let (mut fib, reader) = Fib::new();
@@ -90,7 +96,7 @@ impl Router {
         let start = self.tables.starts(instance)[usize::from(address.is_ipv6())];
         let leaf = trie::lookup(records, start, address);
         let word = |table, index| first(records.words(table, index));
-        match split(word(Table::Leaves, leaf)) {
+        match target(word(Table::Leaves, leaf)) {
             [Leaf::LOCAL, _] => Answer::Local,
             [Leaf::ENCAP, group] => {
                 let spread = mix(hash);
@@ -108,7 +114,7 @@ impl Router {
         let records = &self.tables.records;
         let start = self.tables.starts(instance)[usize::from(source.is_ipv6())];
         let leaf = trie::lookup(records, start, source);
-        match split(first(records.words(Table::Leaves, leaf))) {
+        match target(first(records.words(Table::Leaves, leaf))) {
             [Leaf::LOCAL, _] => Some(false),
             [Leaf::ENCAP, group] => {
                 let run = records.words(Table::Groups, group).get(1..).map_or(0, first);
