@@ -32,9 +32,8 @@ for n in h1 h2; do
     # a connection shall not inherit what the one of the round before learnt of congestion
     ip netns exec "$name-$n" sh -c 'echo 1 >/proc/sys/net/ipv4/tcp_no_metrics_save'
     # A socket that begins with BBR, because the machine is set to it, paces whatever it is told to
-    # use next: a timer for nearly every packet.
-    [ -z "$UNPACED" ] ||
-        ip netns exec "$name-$n" sh -c 'echo reno >/proc/sys/net/ipv4/tcp_congestion_control'
+    # use next: a timer for nearly every packet. Reno is what every namespace may be set to.
+    ip netns exec "$name-$n" sh -c 'echo reno >/proc/sys/net/ipv4/tcp_congestion_control'
 done
 
 if [ "$routers" = direct ]; then

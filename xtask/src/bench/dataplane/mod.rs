@@ -14,7 +14,7 @@ pub(super) use scale::measure as scale;
 
 use self::network::{FORWARDING, PLAIN, VXLAN, WIRE};
 use self::quantity::{DESTINATIONS, Test};
-use self::rounds::{Samples, bring_up};
+use self::rounds::Samples;
 use super::{Effort, Measured, Tools};
 use crate::run::Result;
 
@@ -22,10 +22,9 @@ use crate::run::Result;
 /// forwarding.
 pub(super) fn forwarding(tools: &Tools, effort: Effort) -> Result<Measured> {
     let mut missing = Vec::new();
-    let chains = bring_up(&FORWARDING, tools, &mut missing)?;
     let flood = [Test::Flood(1), Test::Flood(DESTINATIONS)];
     let tests = [Test::Tcp(1), Test::Tcp(4), flood[0], flood[1], Test::Ping];
-    let samples = Samples::take(&chains, &tests, effort, &mut missing);
+    let samples = Samples::take(&FORWARDING, &tests, (tools, effort), &mut missing, |_| Ok(()))?;
     let Measured { figures, .. } = samples.figures(&FORWARDING, &PLAIN, "");
     Ok(Measured { figures, missing })
 }
@@ -33,12 +32,12 @@ pub(super) fn forwarding(tools: &Tools, effort: Effort) -> Result<Measured> {
 /// As between network cards: packets cross the underlay at its MTU. Compared with kernel VXLAN.
 pub(super) fn wire(tools: &Tools, effort: Effort) -> Result<Measured> {
     let mut missing = Vec::new();
-    let chains = bring_up(&WIRE, tools, &mut missing)?;
     let tests = [Test::Tcp(1), Test::Tcp(4), Test::Flood(1), Test::Ping];
-    let samples = Samples::take(&chains, &tests, effort, &mut missing);
-    for chain in &chains {
-        check::wire(chain).map_err(|error| format!("{}: {error}", chain.network.title))?;
-    }
+    let samples = Samples::take(&WIRE, &tests, (tools, effort), &mut missing, |chains| {
+        chains.iter().try_for_each(|chain| {
+            check::wire(chain).map_err(|error| format!("{}: {error}", chain.network.title))
+        })
+    })?;
     let Measured { figures, .. } = samples.figures(&WIRE, &VXLAN, "wire_");
     Ok(Measured { figures, missing })
 }

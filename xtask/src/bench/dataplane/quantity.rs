@@ -48,13 +48,14 @@ const PINGS: &str = "110";
 const UNCOUNTED: usize = 11;
 
 impl Test {
-    /// How many times a round does it with each network. The more often the networks take turns, the
-    /// less it matters that the machine is not the same from second to second.
+    /// How many times a round does it with the networks that are compared most closely. The more often
+    /// they take turns, the less it matters that the machine is not the same from second to second.
     pub(super) fn turns(self, effort: Effort) -> usize {
         match self {
             _ if effort.quick => 1,
-            Self::Tcp(_) | Self::Flood(_) => 4,
-            Self::Ping => 10,
+            Self::Tcp(_) => 8,
+            Self::Flood(_) => 16,
+            Self::Ping => 20,
         }
     }
 
@@ -173,11 +174,11 @@ struct Flood {
 
 fn flood(chain: &Chain, destinations: u32) -> Result<Flood> {
     let generator = chain.generator();
-    let receive = ["taskset", "-c", "1", &generator, "receive", "0.0.0.0", PORT, "1.3"];
+    let receive = ["taskset", "-c", "1", &generator, "receive", "0.0.0.0", PORT, "0.8"];
     let receiver = chain.spawn("h2", &receive, Stdio::piped())?;
     wait_until_bound(chain)?;
     let destinations = destinations.to_string();
-    let mut send = vec!["taskset", "-c", "0", &generator, "send", FAR, PORT, "1.8", PAYLOAD];
+    let mut send = vec!["taskset", "-c", "0", &generator, "send", FAR, PORT, "1.1", PAYLOAD];
     if destinations != "1" {
         send.push(&destinations);
     }

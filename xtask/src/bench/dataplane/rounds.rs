@@ -1,6 +1,7 @@
-//! Rounds, and what they give together. Every round does each test with all networks directly
-//! after one another, so that whatever else the machine does disturbs them alike, and what is
-//! quickly done in several turns; a figure is the median of the turns' comparisons.
+//! Rounds, and what they give together. Every round makes the networks anew, since where their
+//! memory lies is worth some hundredths, and does each test in many turns, with the networks
+//! directly after one another, so that whatever else the machine does disturbs them alike; a figure
+//! is the median of the turns' comparisons.
 
 use std::collections::BTreeMap;
 
@@ -32,7 +33,9 @@ pub(super) fn bring_up(
             Err(error) if network.is_weft() => {
                 let error = format!("{}: {error}", network.title);
                 note(&error);
-                missing.push(error);
+                if !missing.contains(&error) {
+                    missing.push(error);
+                }
             }
             Err(error) => return Err(format!("{}: {error}", network.title)),
         }
@@ -51,32 +54,49 @@ fn order<T>(chains: &[T], turn: usize) -> Vec<&T> {
 }
 
 impl Samples {
-    /// Does every test in every round.
+    /// Does every test in every round, and `after` each what only its networks can tell.
     pub(super) fn take(
-        chains: &[Chain],
+        networks: &[Network],
         tests: &[Test],
-        effort: Effort,
+        (tools, effort): (&Tools, Effort),
         missing: &mut Vec<String>,
-    ) -> Self {
+        mut after: impl FnMut(&[Chain]) -> Result,
+    ) -> Result<Self> {
         let mut samples = Self::default();
         for round in 0..effort.rounds {
+            let chains = bring_up(networks, tools, missing)?;
             for test in tests {
-                let turns = test.turns(effort);
-                for turn in (round * turns..).take(turns) {
-                    for chain in order(chains, turn) {
-                        samples.take_one(chain, *test, turn, effort, missing);
-                    }
+                samples.take_turns(&chains, *test, round, effort, missing);
+                let told = samples.since(round * test.turns(effort), &chains, test.first());
+                note(&format!("round {} of {}: {told}", round + 1, effort.rounds));
+            }
+            for chain in &chains {
+                if let Err(error) = check::carried(chain) {
+                    missing.push(format!("{} as it should be: {error}", chain.network.title));
                 }
-                let latest = samples.latest(chains, test.first());
-                note(&format!("round {} of {}: {latest}", round + 1, effort.rounds));
+            }
+            after(&chains)?;
+        }
+        Ok(samples)
+    }
+
+    /// Does a test in all turns of a round.
+    fn take_turns(
+        &mut self,
+        chains: &[Chain],
+        test: Test,
+        round: usize,
+        effort: Effort,
+        missing: &mut Vec<String>,
+    ) {
+        let turns = test.turns(effort);
+        for turn in 0..turns {
+            for chain in order(chains, turn) {
+                if chain.network.takes_part(turn) {
+                    self.take_one(chain, test, round * turns + turn, effort, missing);
+                }
             }
         }
-        for chain in chains {
-            if let Err(error) = check::carried(chain) {
-                missing.push(format!("{} as it should be: {error}", chain.network.title));
-            }
-        }
-        samples
     }
 
     fn take_one(
@@ -151,11 +171,12 @@ impl Samples {
         figures.into()
     }
 
-    /// The last values of all networks, in one line.
-    fn latest(&self, chains: &[Chain], quantity: Quantity) -> String {
+    /// The middle of each network's turns from `first` on, in one line.
+    fn since(&self, first: usize, chains: &[Chain], quantity: Quantity) -> String {
         let of = |chain: &Chain| {
-            let last = self.of(quantity, &chain.network).last().copied().flatten();
-            format!("{} {}", chain.network.title, last.map_or("-".into(), number))
+            let values = self.of(quantity, &chain.network).iter().skip(first).flatten();
+            let middle = median(&values.copied().collect::<Vec<_>>());
+            format!("{} {}", chain.network.title, middle.map_or("-".into(), number))
         };
         let all: Vec<String> = chains.iter().map(of).collect();
         format!("{:<18} {}  {}", quantity.title(), all.join("   "), quantity.unit())

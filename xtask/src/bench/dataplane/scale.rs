@@ -6,21 +6,24 @@ use serde_json::Value;
 
 use super::network::{FEW, MANY};
 use super::quantity::{DESTINATIONS, Quantity, Test};
-use super::rounds::{Samples, bring_up};
-use crate::bench::figure::{Figure, number};
+use super::rounds::Samples;
+use crate::bench::figure::{Figure, median, number};
 use crate::bench::{Effort, Measured, Tools, note};
 use crate::run::Result;
 
 /// Forwarding, lookups and updates.
 pub(in crate::bench) fn measure(tools: &Tools, effort: Effort) -> Result<Measured> {
     let mut missing = Vec::new();
-    let chains = bring_up(&[FEW, MANY], tools, &mut missing)?;
-    let Some(full) = chains.iter().find(|chain| chain.network == MANY) else {
-        return Ok(Measured { figures: Vec::new(), missing });
-    };
-    let told = full.filled.first().cloned().unwrap_or_default();
-    note(&format!("x1 says {told}"));
-    let samples = Samples::take(&chains, &[Test::Flood(DESTINATIONS)], effort, &mut missing);
+    let mut told = Vec::new();
+    let tests = [Test::Flood(DESTINATIONS)];
+    let samples = Samples::take(&[FEW, MANY], &tests, (tools, effort), &mut missing, |chains| {
+        let full = chains.iter().find(|chain| chain.network == MANY);
+        if let Some(said) = full.and_then(|chain| chain.filled.first()) {
+            note(&format!("x1 says {said}"));
+            told.push(said.clone());
+        }
+        Ok(())
+    })?;
     let mut figures = Vec::new();
     let quantity = Quantity::Pps64Flows;
     let both = samples.median(quantity, &MANY).zip(samples.median(quantity, &FEW));
@@ -32,9 +35,12 @@ pub(in crate::bench) fn measure(tools: &Tools, effort: Effort) -> Result<Measure
     Ok(Measured { figures, missing })
 }
 
-/// What the one who filled the table says of it.
-fn table_figures(told: &Value) -> Vec<Figure> {
-    let value = |name: &str| told[name].as_f64();
+/// What those who filled the table in each round say of it.
+fn table_figures(told: &[Value]) -> Vec<Figure> {
+    let value = |name: &str| {
+        let values: Vec<f64> = told.iter().filter_map(|said| said[name].as_f64()).collect();
+        median(&values)
+    };
     let text = |name: &str| value(name).map_or_else(|| "?".to_owned(), number);
     let lookup = value("lookup_ns").map(|ns| {
         let beside = format!(
@@ -67,7 +73,7 @@ mod tests {
     #[test]
     fn what_was_not_told_is_no_figure() {
         let told = json!({ "prefixes": 1_000_000, "update_per_s": 900_000.0 });
-        let figures = table_figures(&told);
+        let figures = table_figures(&[told]);
         assert_eq!(figures.len(), 1);
         assert_eq!(figures[0].id, "dataplane.ebpf.update_per_s");
         assert!(figures[0].beside.starts_with("of 1000000 prefixes"), "{:?}", figures[0]);
