@@ -9,7 +9,7 @@
 /* The outer headers of a packet that came to a data port. */
 struct arrival {
     u64 locators[4]; /* a pair_key */
-    u32 pair;    /* who counts what these exchange; 0 = nobody */
+    u32 tunnel;  /* where among tunnels they are */
     u32 payload; /* octets behind the UDP header */
     u32 size;    /* octets of IP, UDP and data header */
     u32 frame;   /* octets of the Ethernet header that VXLAN has behind them */
@@ -64,7 +64,6 @@ INLINE bool read_arrival(struct arrival *arrival, void *start, void *end, bool v
     }
     arrival->payload = swap16(udp->length) - sizeof(*udp);
     arrival->consistent &= swap16(udp->length) == length;
-    arrival->frame = arrival->port == VXLAN_PORT ? sizeof(struct ethernet) : 0;
     return true;
 }
 
@@ -78,7 +77,7 @@ INLINE bool read_arrival(struct arrival *arrival, void *start, void *end, bool v
 INLINE void note_stranger(struct cpu *cpu, const struct arrival *arrival)
 {
     if (unlikely(cpu->options.sole == arrival->port) && arrival->port != VXLAN_PORT)
-        cpu->beside++;
+        cpu->counts.beside++;
 }
 
 /* Of a datagram for us. Plain LISP cannot be joined. */
@@ -88,13 +87,28 @@ INLINE void note_unjoined(struct cpu *cpu, const struct arrival *arrival,
     u16 sole = cpu->options.sole;
 
     if (unlikely(sole && sole != arrival->port) && (arrival->frame || header->flags & DATA_NEXT))
-        cpu->beside++;
+        cpu->counts.beside++;
+}
+
+/* Moves what a record of tunnels counted to its pair, unless another has that record by now. */
+GLOBAL int clear(struct tunnel *tunnel)
+{
+    struct received *count;
+
+    if (!tunnel || !tunnel->received)
+        return 0;
+    count = tunnel->pair ? OWN(received, most_pairs, tunnel->pair) : 0;
+    if (count && (u32)count->life == tunnel->life)
+        count->packets += tunnel->received;
+    tunnel->received = 0;
+    return 0;
 }
 
 /* Asks the tables about the locators that it names. */
 GLOBAL int ask_for_locators(struct tunnel *tunnel)
 {
     struct cpu *cpu = this_cpu();
+    struct received *count;
     u64 locators[4];
     u32 *pair;
 
@@ -103,28 +117,29 @@ GLOBAL int ask_for_locators(struct tunnel *tunnel)
     copy(locators, tunnel->locators, sizeof(locators));
     tunnel->generation = current_generation(cpu);
     pair = bpf_map_lookup_elem(&pairs, locators);
-    tunnel->pair = pair ? *pair : 0;
     tunnel->ours = pair || bpf_map_lookup_elem(&locals, locators);
+    tunnel->pair = pair ? *pair : 0;
+    count = OWN(received, most_pairs, tunnel->pair);
+    tunnel->life = count ? count->life : 0;
     return 0;
 }
 
-/* Whether the packet came to one of our addresses, and who counts it. */
-INLINE bool is_ours(struct arrival *arrival, const struct cpu *cpu)
+/* Whether the packet came to one of our addresses. */
+INLINE bool is_ours(struct arrival *arrival, struct cpu *cpu)
 {
     const u64 *locators = arrival->locators;
     struct key remote = { swap64(locators[2]), swap64(locators[3]) };
-    struct tunnel *kept = OWN(tunnels, CACHED, place(remote, locators[0] ^ locators[1], CACHED));
+    struct tunnel *kept;
 
-    arrival->pair = 0;
-    if (unlikely(!kept))
-        return bpf_map_lookup_elem(&locals, locators);
+    arrival->tunnel = place(remote, locators[0] ^ locators[1], TUNNELS);
+    kept = AT(cpu->tunnels, TUNNELS, arrival->tunnel);
     if (unlikely(kept->generation != cpu->options.generation
                  || kept->locators[1] != locators[1] || kept->locators[3] != locators[3]
                  || kept->locators[0] != locators[0] || kept->locators[2] != locators[2])) {
+        clear(kept);
         copy(kept->locators, locators, sizeof(kept->locators));
         ask_for_locators(kept);
     }
-    arrival->pair = kept->pair;
     return kept->ours;
 }
 

@@ -51,24 +51,24 @@ INLINE u32 read_frame_header(const struct ethernet *header)
                                                  : 0;
 }
 
-/* Takes the outer headers off and sends the packet to its host. */
+/* Takes the outer headers off a packet of this version and sends it to its host. */
 INLINE int unwrap(struct __sk_buff *skb, const struct packet *packet, const struct arrival *arrival,
-                  u8 class, const struct next_hop *way, u32 fresh, struct cpu *cpu)
+                  bool v6, u8 class, const struct next_hop *way, u32 fresh, struct cpu *cpu)
 {
     u8 ttl = (packet->ttl < arrival->ttl ? packet->ttl : arrival->ttl) - 1;
     u64 how = BPF_F_ADJ_ROOM_FIXED_GSO;
     struct ethernet *ethernet;
     void *start, *end;
 
-    if (packet->v6 != arrival->v6)
-        how |= packet->v6 ? BPF_F_ADJ_ROOM_DECAP_L3_IPV6 : BPF_F_ADJ_ROOM_DECAP_L3_IPV4;
+    if (v6 != arrival->v6)
+        how |= v6 ? BPF_F_ADJ_ROOM_DECAP_L3_IPV6 : BPF_F_ADJ_ROOM_DECAP_L3_IPV4;
     if (bpf_skb_adjust_room(skb, -(int)(arrival->size + arrival->frame), BPF_ADJ_ROOM_MAC, how))
         return except(EXCEPTION_ROOM);
-    count_decapsulated(packet, arrival->pair, cpu);
+    count_decapsulated(packet, arrival->tunnel, cpu, v6);
     ethernet = (void *)(long)skb->data;
     end = (void *)(long)skb->data_end;
     start = ethernet + 1;
-    if (packet->v6) {
+    if (v6) {
         if (start + sizeof(struct ipv6) > end)
             return fail();
         ethernet->protocol = swap16(ETH_P_IPV6);
@@ -93,62 +93,33 @@ INLINE void *inner_of(struct __sk_buff *skb, const struct arrival *arrival, bool
 
     if (!reach(skb, outer + headers(v6)))
         return 0;
-    inner = (void *)(long)skb->data + sizeof(struct ethernet) + step_over(arrival->size);
+    inner = (void *)(long)skb->data + sizeof(struct ethernet) + arrival->size;
     return inner + sizeof(struct ipv4) > (void *)(long)skb->data_end ? 0 : inner;
 }
 
-/* A packet to a data port of one of our addresses. */
-INLINE int take_out(struct __sk_buff *skb, const struct arrival *arrival, struct cpu *cpu, u64 now)
+/* A packet of this version at `inner` that came out of a tunnel of the instance `id`. */
+INLINE int deliver(struct __sk_buff *skb, const struct arrival *arrival, void *inner, u32 id,
+                   bool v6, struct cpu *cpu, u64 now)
 {
     const struct config *options = &cpu->options;
-    struct data_header *header;
+    void *end = (void *)(long)skb->data_end;
     struct packet packet;
     struct host *host;
-    void *inner, *end;
-    u32 next, fresh;
-    long named;
-    int ecn;
-    u8 class;
-    bool v6;
+    u32 fresh;
+    int class;
 
-    if (unlikely(arrival->fragment))
-        return except(EXCEPTION_FRAGMENT);
-    inner = inner_of(skb, arrival, false);
-    if (inner && (*(u8 *)inner >> 4 == 6 || arrival->frame))
-        inner = inner_of(skb, arrival, true);
-    if (!inner)
-        return except(EXCEPTION_INNER);
-    end = (void *)(long)skb->data_end;
-    if (inner + sizeof(struct ipv4) > end)
-        return except(EXCEPTION_INNER);
-    header = inner - sizeof(*header);
-    named = read_data_header(header, arrival->port, &next);
-    if (unlikely(named < 0))
-        return except(EXCEPTION_DATA_HEADER);
-    note_unjoined(cpu, arrival, header);
-    if (arrival->frame) {
-        next = read_frame_header(inner);
-        inner += sizeof(struct ethernet);
-        if (unlikely(!next || inner + sizeof(struct ipv4) > end))
-            return except(EXCEPTION_DATA_HEADER);
-    }
-    v6 = *(u8 *)inner >> 4 == 6;
-    if (unlikely((next == 1 && v6) || (next == 2 && !v6)))
-        return except(EXCEPTION_INNER);
     if (unlikely(!read_packet(&packet, skb, inner, end, v6)))
         return except(EXCEPTION_INNER);
     /* Segments of a sending socket, not of an inner packet: only the kernel takes them apart. */
-    if (unlikely(packet.length + arrival->frame + sizeof(*header) != arrival->payload))
-        return except(skb->gso_size ? EXCEPTION_BATCH : EXCEPTION_INNER);
+    if (unlikely(packet.length + arrival->frame + sizeof(struct data_header) != arrival->payload))
+        return except(packet.size ? EXCEPTION_BATCH : EXCEPTION_INNER);
     /* The kernel does not forget that this was in a tunnel, and UDP it would cut accordingly. */
-    if (unlikely(skb->gso_size && packet.protocol == UDP))
+    if (unlikely(packet.size && packet.protocol == UDP))
         return except(EXCEPTION_BATCH);
     if (unlikely(!arrival->consistent
                  || packet.length + arrival->frame + arrival->size
                      > skb->len - sizeof(struct ethernet)))
         return except(EXCEPTION_INNER);
-
-    packet.v6 = forget(packet.v6, now) & 1;
     if (unlikely(packet.fragment))
         return except(EXCEPTION_FRAGMENT);
     if (unlikely(packet.extended))
@@ -157,29 +128,63 @@ INLINE int take_out(struct __sk_buff *skb, const struct arrival *arrival, struct
         return except(EXCEPTION_TTL);
     if (unlikely(packet.syn && options->flags & CONFIG_MSS_CLAMP))
         return except(EXCEPTION_SYN);
-    ecn = ecn_after(packet.class, arrival->class);
-    if (unlikely(ecn < 0))
+    class = class_after(packet.class, arrival->class, options->flags & CONFIG_DSCP_BACK);
+    if (unlikely(class < 0))
         return except(EXCEPTION_ECN);
-    if (unlikely(!is_unicast(packet.destination, v6)))
-        return except(EXCEPTION_DESTINATION);
-    host = host_of(skb, &packet, named, now, &fresh);
+    host = host_of(skb, &packet, id, cpu, now, &fresh);
     if (unlikely(!host))
         return except(EXCEPTION_INSTANCE);
-    if (unlikely(!(host->kind & HOST_LOCAL || options->flags & CONFIG_DECAP_ANY)))
+    if (unlikely(!(host->kind & HOST_LOCAL))
+        && (host->kind & HOST_NOBODY || !(options->flags & CONFIG_DECAP_ANY)))
         return except(EXCEPTION_DESTINATION);
-    if (options->flags & CONFIG_SOURCE_CHECK
+    if (unlikely(options->flags & CONFIG_SOURCE_CHECK)
         && !may_send(host, packet.source.hi, packet.source.lo, arrival->locators[2],
                      arrival->locators[3]))
         return except(EXCEPTION_SOURCE_CHECK);
-    class = options->flags & CONFIG_DSCP_BACK ? arrival->class : packet.class;
-    class = (class & ~ECN_MASK) | ecn;
     if (unlikely(host->kind & HOST_ONWARD))
-        return reencapsulate(skb, host, arrival->frame, class, arrival->pair);
+        return reencapsulate(skb, host, arrival->frame, class, arrival->tunnel);
     if (unlikely(!host->way.ifindex))
         return except(EXCEPTION_ROUTE);
     if (unlikely(packet.wire > host->way.mtu))
         return except(EXCEPTION_TOO_BIG);
-    return unwrap(skb, &packet, arrival, class, &host->way, fresh, cpu);
+    return unwrap(skb, &packet, arrival, v6, class, &host->way, fresh, cpu);
+}
+
+/* A packet to a data port of one of our addresses, `framed` if it is that of VXLAN. */
+INLINE int take_out(struct __sk_buff *skb, struct arrival *arrival, bool framed, struct cpu *cpu,
+                    u64 now)
+{
+    struct data_header *header;
+    void *inner, *end;
+    long named;
+    u32 next;
+    bool v6;
+
+    arrival->frame = framed ? sizeof(struct ethernet) : 0;
+    if (unlikely(arrival->fragment))
+        return except(EXCEPTION_FRAGMENT);
+    inner = inner_of(skb, arrival, false);
+    if (inner && (framed || unlikely(*(u8 *)inner >> 4 == 6)))
+        inner = inner_of(skb, arrival, true);
+    if (unlikely(!inner))
+        return except(EXCEPTION_INNER);
+    end = (void *)(long)skb->data_end;
+    header = inner - sizeof(*header);
+    named = read_data_header(header, arrival->port, &next);
+    if (unlikely(named < 0))
+        return except(EXCEPTION_DATA_HEADER);
+    note_unjoined(cpu, arrival, header);
+    if (framed) {
+        next = read_frame_header(inner);
+        inner += sizeof(struct ethernet);
+        if (!next || inner + sizeof(struct ipv4) > end)
+            return except(EXCEPTION_DATA_HEADER);
+    }
+    v6 = *(u8 *)inner >> 4 == 6;
+    if (unlikely(next && next != (v6 ? 2 : 1)))
+        return except(EXCEPTION_INNER);
+    return v6 ? deliver(skb, arrival, inner, named, true, cpu, now)
+              : deliver(skb, arrival, inner, named, false, cpu, now);
 }
 
 /* Leaves a packet that came to a data port of ours to the portable plane. */
@@ -196,17 +201,14 @@ GLOBAL int to_socket(struct __sk_buff *skb, u32 v6)
 #define NOT_OURS -2
 
 /* What came in by a port whose packets may come out of tunnels. */
-INLINE int decapsulate(struct __sk_buff *skb, u32 v6)
+INLINE int decapsulate(struct __sk_buff *skb, struct cpu *cpu, bool v6)
 {
     void *start = (void *)(long)skb->data + sizeof(struct ethernet);
     void *end = (void *)(long)skb->data_end;
     u64 now = bpf_jiffies64();
-    struct cpu *cpu = some_cpu();
     struct arrival arrival;
     int verdict;
 
-    if (!cpu)
-        return NOT_OURS;
     if (!read_arrival(&arrival, start, end, v6, cpu->options.flags & CONFIG_VXLAN)) {
         if (likely(!is_involved(start, end, v6)))
             return NOT_OURS;
@@ -216,13 +218,34 @@ INLINE int decapsulate(struct __sk_buff *skb, u32 v6)
         note_stranger(cpu, &arrival);
         return NOT_OURS;
     }
-    arrival.v6 = forget(arrival.v6, now) & 1;
-    arrival.size = forget(arrival.size, now) & 0x3f;
-    arrival.frame = forget(arrival.frame, now) & 0x0f;
-    arrival.fragment = forget(arrival.fragment, now) & 1;
-    arrival.consistent = forget(arrival.consistent, now) & 1;
-    verdict = take_out(skb, &arrival, cpu, now);
+    verdict = unlikely(arrival.port == VXLAN_PORT) ? take_out(skb, &arrival, true, cpu, now)
+                                                   : take_out(skb, &arrival, false, cpu, now);
     return verdict == TCX_NEXT ? to_socket(skb, v6) : verdict;
+}
+
+/* Whether a packet that came in by a port whose packets may come out of tunnels is for their end. */
+INLINE bool is_for_end(struct __sk_buff *skb, struct cpu *cpu, bool v6)
+{
+    void *start = (void *)(long)skb->data + sizeof(struct ethernet);
+    void *end = (void *)(long)skb->data_end;
+    struct arrival arrival;
+
+    if (read_arrival(&arrival, start, end, v6, cpu->options.flags & CONFIG_VXLAN))
+        return bpf_map_lookup_elem(&locals, arrival.locators);
+    return is_involved(start, end, v6);
+}
+
+/* What comes in on a processor that has nothing of its own goes to the portable plane. */
+GLOBAL int pass_on(struct __sk_buff *skb)
+{
+    struct cpu *cpu = some_cpu();
+    struct port *port = cpu ? port_of(cpu, skb->ifindex) : 0;
+
+    if (!cpu || !port || !(port->flags & PORT_DECAP))
+        return TCX_NEXT;
+    if (skb->protocol == swap16(ETH_P_IPV6))
+        return is_for_end(skb, cpu, true) ? to_socket(skb, true) : TCX_NEXT;
+    return is_for_end(skb, cpu, false) ? to_socket(skb, false) : TCX_NEXT;
 }
 
 #endif

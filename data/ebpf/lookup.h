@@ -238,26 +238,26 @@ INLINE bool is_on(const struct verdict *verdict, const struct packet *packet, u3
  * What the tables say of a packet that a host sent, kept until they change or other hosts need both
  * of the places it may have.
  */
-INLINE struct verdict *verdict_on(const struct packet *packet, u32 instance, u32 id,
-                                  const struct cpu *cpu)
+INLINE struct verdict *verdict_on(const struct packet *packet, const struct port *port,
+                                  struct cpu *cpu)
 {
     struct key from = packet->source, to = packet->destination;
-    u32 where = place(to, from.hi ^ from.lo ^ id, VERDICTS);
-    struct verdict *first = OWN(verdicts, VERDICTS, where), *second;
+    u32 id = port->id, where = place(to, from.hi ^ from.lo ^ id, VERDICTS);
+    struct verdict *first = AT(cpu->verdicts, VERDICTS, where);
+    struct verdict *second = AT(cpu->verdicts, VERDICTS, where ^ 1);
 
     if (packet->v6)
         id |= FAMILY_V6;
-    if (!first || is_on(first, packet, id, cpu))
+    if (is_on(first, packet, id, cpu))
         return first;
-    second = OWN(verdicts, VERDICTS, where ^ 1);
-    if (!second || is_on(second, packet, id, cpu))
+    if (is_on(second, packet, id, cpu))
         return second;
     if (first->generation == cpu->options.generation)
         first = second;
     first->source = from;
     first->destination = to;
     first->id = id;
-    ask_tables(first, instance);
+    ask_tables(first, port->instance);
     return first;
 }
 

@@ -7,6 +7,7 @@
 #ifndef MAPS_H
 #define MAPS_H
 
+#include "cpu.h"
 #include "parse.h"
 
 #define ARRAY(name, record, entries, how)          \
@@ -38,62 +39,12 @@ struct address {
     u8 octets[16];
 };
 
-/*
- * How a packet leaves, as the kernel's routes say: the answer of bpf_fib_lookup, kept a moment.
- * What few packets need comes last.
- */
-struct next_hop {
-    u64 asked;      /* when; 0 = never */
-    u64 silent;     /* since when the neighbour has not answered; 0 = it has */
-    u32 generation; /* of the tables, where they have a part in it */
-    u32 ifindex;    /* 0 = the kernel has no plain route */
-    u32 macs[3];    /* destination and source, as they stand in a frame */
-    u16 mtu;        /* of the route */
-    u8 family;      /* AF_INET or AF_INET6, of `gateway` */
-    bool peer;      /* into the namespace of the veth's peer */
-    u32 gateway[4];
-    u64 pad;
-};
-
-/* A hop, and how the kernel reaches its remote locator. */
-struct known_hop {
-    struct next_hop way;
-    struct hop hop;
-};
-
-enum host_kind {
-    HOST_LOCAL = 1, /* the tables say that it is behind us */
-    HOST_ONWARD = 2, /* the kernel routes to it by the TUN device: it is behind another tunnel */
-};
-
-/* Whom a packet is for that came out of a tunnel. */
-struct host {
-    struct key address;
-    u32 id;       /* of the instance, and */
-    u16 instance; /* its index */
-    u8 kind;
-    bool v6;
-    struct next_hop way;
-    u64 checked; /* generation of the tables that let these send to the instance; 0 = nobody asked */
-    struct key source;
-    u64 locator[2];
-};
-
 /* A neighbour to whom a packet went by the kernel's own table. */
 struct neighbour {
     u64 asked; /* when; 0 = never */
     u64 address[2];
     u32 ifindex;
     u32 pad;
-};
-
-/* What is known of the locators a packet came from and to. */
-struct tunnel {
-    u64 generation; /* of the tables; 0 = nobody asked */
-    u64 locators[4]; /* a pair_key */
-    u32 pair;
-    bool ours;
-    u8 pad[19];
 };
 
 /* How a packet goes into a tunnel. */
@@ -119,15 +70,10 @@ struct scratch {
 };
 
 /* A packet waits for each cache line it needs, so no record of a cache lies on more than it must. */
-_Static_assert(sizeof(struct known_hop) == 128, "two cache lines");
-_Static_assert(OFFSET(host, way.gateway) == 64 && sizeof(struct host) == 128, "two");
-_Static_assert(sizeof(struct tunnel) == 64, "a cache line");
 
-/* Records of the caches, for each processor. */
-#define CACHED 4096
-#define VERDICTS 32768
+/* Neighbours that are remembered, for each processor. */
+#define NEIGHBOURS 4096
 
-ARRAY(ports, struct port, PORTS, 0);
 ARRAY(instances, struct instance, 1024, BPF_F_MMAPABLE);
 HASH(instance_of, u32, u32, 1024);
 ARRAY(nodes, struct node, 1024, BPF_F_MMAPABLE);
@@ -138,10 +84,10 @@ ARRAY(slots, struct slots, 64, BPF_F_MMAPABLE);
 ARRAY(locators, struct address, 1024, BPF_F_MMAPABLE);
 ARRAY(hops, struct hop, 1024, BPF_F_MMAPABLE);
 ARRAY(carried, struct volume, 1024, BPF_F_MMAPABLE); /* as many as leaves, for each processor */
-ARRAY(traffic, struct traffic, 1024, BPF_F_MMAPABLE); /* as many as pairs, for each processor */
+ARRAY(received, struct received, 1024, BPF_F_MMAPABLE); /* as many as pairs, for each processor */
 HASH(pairs, struct pair_key, u32, 1024);
 HASH(locals, struct address, u32, 256);
-CPU_ARRAY(neighbours, struct neighbour, CACHED);
+CPU_ARRAY(neighbours, struct neighbour, NEIGHBOURS);
 CPU_ARRAY(scratch, struct scratch, 1);
 /*
  * What each processor has for itself, one table behind the other: the kernel's arrays for
@@ -149,9 +95,6 @@ CPU_ARRAY(scratch, struct scratch, 1);
  */
 ARRAY(each_cpu, struct cpu, 1, BPF_F_MMAPABLE);
 ARRAY(next_hops, struct known_hop, 1024, BPF_F_MMAPABLE); /* as many as hops */
-ARRAY(hosts, struct host, CACHED, BPF_F_MMAPABLE);
-ARRAY(verdicts, struct verdict, VERDICTS, BPF_F_MMAPABLE);
-ARRAY(tunnels, struct tunnel, CACHED, BPF_F_MMAPABLE);
 
 /* A record of an array map; NULL beyond its end. */
 #define RECORD(map, index)                         \
@@ -161,9 +104,8 @@ ARRAY(tunnels, struct tunnel, CACHED, BPF_F_MMAPABLE);
     })
 
 /* Of each processor's tables. User space says so when it loads the program. */
-const volatile u32 most_cpus = 0;   /* that have tables: those that were there then */
 const volatile u32 most_leaves = 0; /* records of `carried` */
-const volatile u32 most_pairs = 0;  /* of `traffic` */
+const volatile u32 most_pairs = 0;  /* of `received` */
 const volatile u32 most_hops = 0;   /* of `next_hops` */
 
 /*
@@ -173,20 +115,20 @@ const volatile u32 most_hops = 0;   /* of `next_hops` */
  */
 #define OWN(map, each, index)                                       \
     ({                                                              \
-        u32 cpu_ = bpf_get_smp_processor_id(), index_ = (index);    \
+        u32 index_ = (index), each_ = (each);                       \
                                                                     \
-        likely(cpu_ < most_cpus && index_ < (each))                 \
-            ? RECORD(map, cpu_ * (each) + index_)                   \
+        likely(index_ < each_)                                      \
+            ? RECORD(map, bpf_get_smp_processor_id() * each_ + index_) \
             : (void *)0;                                            \
     })
 
-/* What this processor goes by; NULL if it has no tables. */
+/* What this processor has; NULL if it came after the program and has nothing. */
 INLINE struct cpu *this_cpu(void)
 {
-    return OWN(each_cpu, 1, 0);
+    return RECORD(each_cpu, bpf_get_smp_processor_id());
 }
 
-/* The same, or that of another processor for one that has no tables: to read the options. */
+/* The same, or what another has for one that has nothing: to read the options and the ports. */
 INLINE struct cpu *some_cpu(void)
 {
     struct cpu *cpu = this_cpu();
@@ -194,27 +136,40 @@ INLINE struct cpu *some_cpu(void)
     return likely(cpu) ? cpu : RECORD(each_cpu, 0);
 }
 
-/* Where in `ports` an interface is that is not at its own place; PORTS = nowhere. */
+/*
+ * A record of a table of so many, a power of two. What the compiler knows of the place it forgets: it
+ * would find it anew for each field, since fields so far from the start have no instruction.
+ */
+#define AT(table, records, index)                                   \
+    ({                                                              \
+        __typeof__(&(table)[0]) at_ = &(table)[(index) & ((records) - 1)]; \
+                                                                    \
+        asm volatile("" : "+r"(at_));                               \
+        at_;                                                        \
+    })
+
+/* Where among ports an interface is that is not at its own place; PORTS = nowhere. */
 GLOBAL u32 find_port(u32 ifindex)
 {
-    for (u32 step = 1; step < NEAR; step++) {
-        u32 index = (ifindex + step) % PORTS;
-        struct port *port = RECORD(ports, index);
+    struct cpu *cpu = some_cpu();
 
-        if (port && port->ifindex == ifindex)
-            return index;
+    for (u32 step = 1; cpu && step < NEAR; step++) {
+        if (AT(cpu->ports, PORTS, ifindex + step)->ifindex == ifindex)
+            return (ifindex + step) % PORTS;
     }
     return PORTS;
 }
 
 /* The interface of ours with this number; NULL if it is none. */
-INLINE struct port *port_of(u32 ifindex)
+INLINE struct port *port_of(struct cpu *cpu, u32 ifindex)
 {
-    struct port *port = RECORD(ports, ifindex % PORTS);
+    struct port *port = AT(cpu->ports, PORTS, ifindex);
+    u32 index;
 
-    if (likely(port && port->ifindex == ifindex))
+    if (likely(port->ifindex == ifindex))
         return port;
-    return RECORD(ports, find_port(ifindex));
+    index = find_port(ifindex);
+    return index < PORTS ? AT(cpu->ports, PORTS, index) : 0;
 }
 
 /*
@@ -263,7 +218,7 @@ GLOBAL int except(u32 reason)
     struct cpu *cpu = this_cpu();
 
     if (cpu && reason < EXCEPTIONS)
-        cpu->exceptions[reason]++;
+        cpu->counts.exceptions[reason]++;
     return TCX_NEXT;
 }
 
@@ -273,7 +228,7 @@ GLOBAL int fail(void)
     struct cpu *cpu = this_cpu();
 
     if (cpu)
-        cpu->failed++;
+        cpu->counts.failed++;
     return TC_ACT_SHOT;
 }
 

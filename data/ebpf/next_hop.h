@@ -8,6 +8,7 @@
 #define NEXT_HOP_H
 
 #include "lookup.h"
+#include "outer.h"
 
 /*
  * Whether the neighbour at the end of a way has had a packet by the kernel's table lately. If not,
@@ -17,7 +18,7 @@ INLINE bool is_minded(const struct next_hop *way, u64 now)
 {
     const u64 *address = (const u64 *)way->gateway;
     struct key gateway = { swap64(address[0]), swap64(address[1]) };
-    struct neighbour *kept = RECORD(neighbours, place(gateway, way->ifindex, CACHED));
+    struct neighbour *kept = RECORD(neighbours, place(gateway, way->ifindex, NEIGHBOURS));
 
     if (!kept)
         return false;
@@ -38,6 +39,7 @@ INLINE bool is_minded(const struct next_hop *way, u64 now)
 INLINE bool ask(struct __sk_buff *skb, struct bpf_fib_lookup *lookup, u32 flags,
                 struct next_hop *way, u64 now)
 {
+    struct cpu *cpu = this_cpu();
     u64 silent = way->silent;
     u64 asked = way->asked;
     u32 device = lookup->ifindex;
@@ -70,7 +72,7 @@ INLINE bool ask(struct __sk_buff *skb, struct bpf_fib_lookup *lookup, u32 flags,
     copy(way->gateway, lookup->dst, sizeof(way->gateway));
     copy((u8 *)way->macs, lookup->dmac, 6);
     copy((u8 *)way->macs + 6, lookup->smac, 6);
-    port = port_of(way->ifindex);
+    port = cpu ? port_of(cpu, way->ifindex) : 0;
     way->peer = port && port->flags & PORT_PEER;
     return !is_minded(way, now);
 }
@@ -81,27 +83,30 @@ INLINE bool ask(struct __sk_buff *skb, struct bpf_fib_lookup *lookup, u32 flags,
  */
 GLOBAL u32 ask_for_hop(struct __sk_buff *skb, struct known_hop *known, u32 index)
 {
-    struct scratch *room = RECORD(scratch, 0);
+    struct scratch *space = RECORD(scratch, 0);
     u64 now = bpf_jiffies64();
     struct hop *hop = RECORD(hops, index);
     struct cpu *cpu = this_cpu();
     struct bpf_fib_lookup *lookup;
     bool fresh;
+    u32 room;
 
-    if (!known || !hop || !cpu || !room)
+    if (!known || !hop || !cpu || !space)
         return 0;
     known->way.generation = current_generation(cpu);
-    if (known->hop.version != hop->version) {
+    if (known->version != hop->version) {
         known->way.asked = known->way.silent = 0;
-        known->hop = *hop;
+        learn(known, hop);
     }
-    lookup = &room->lookup;
+    lookup = &space->lookup;
     *lookup = (struct bpf_fib_lookup){ .l4_protocol = UDP };
     lookup->family = hop->family == 6 ? AF_INET6 : AF_INET;
     lookup->ifindex = hop->interface;
     copy(lookup->src, hop->local, sizeof(lookup->src));
     copy(lookup->dst, hop->remote, sizeof(lookup->dst));
     fresh = ask(skb, lookup, BPF_FIB_LOOKUP_OUTPUT, &known->way, now);
+    room = known->way.mtu > known->size ? known->way.mtu - known->size : 0;
+    known->way.mtu = room < hop->mtu ? room : hop->mtu;
     /* To the kernel's IPv6 an interface is a mere wish. */
     if (hop->interface && known->way.ifindex != hop->interface)
         known->way.ifindex = 0;
@@ -155,6 +160,11 @@ GLOBAL u32 ask_for_host(struct __sk_buff *skb, struct host *host, u64 hi, u64 lo
     write_key(lookup->dst, host->address, v6);
     lookup->ifindex = instance->device;
     host->instance = *index;
+    if (!is_unicast(host->address, v6)) {
+        host->kind = HOST_NOBODY;
+        host->way.asked = now;
+        return 0;
+    }
     host->kind = is_local(*index, host->address.hi, host->address.lo, v6) ? HOST_LOCAL : 0;
     fresh = ask(skb, lookup, 0, &host->way, now);
     if (host->way.ifindex == instance->device)
@@ -166,16 +176,14 @@ GLOBAL u32 ask_for_host(struct __sk_buff *skb, struct host *host, u64 hi, u64 lo
  * The host in the instance `id` that a decapsulated packet is for; NULL if there is no such
  * instance.
  */
-INLINE struct host *host_of(struct __sk_buff *skb, const struct packet *packet, u32 id, u64 now,
-                            u32 *fresh)
+INLINE struct host *host_of(struct __sk_buff *skb, const struct packet *packet, u32 id,
+                            struct cpu *cpu, u64 now, u32 *fresh)
 {
     struct key address = packet->destination;
-    struct host *host = OWN(hosts, CACHED, place(address, id, CACHED));
+    struct host *host = AT(cpu->hosts, HOSTS, place(address, id, HOSTS));
     bool known;
 
     *fresh = 0;
-    if (!host)
-        return 0;
     known = host->address.hi == address.hi && host->address.lo == address.lo && host->id == id
         && host->v6 == packet->v6;
     if (unlikely(!known || !is_recent(host->way.asked, now))) {

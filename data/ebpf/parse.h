@@ -25,6 +25,7 @@ struct packet {
     struct key destination;
     u32 length;   /* octets, by its own length field */
     u32 wire;     /* octets on the wire: of the largest segment, if it is a super-packet */
+    u32 size;     /* octets of payload of each segment; 0 = it is no super-packet */
     u32 segments; /* how many packets it is */
     u32 ports;    /* source and destination port as one number, 0 without any */
     u32 word;     /* the first four octets of an IPv6 header, as they stand there */
@@ -46,17 +47,6 @@ INLINE u32 step_over(u32 octets)
 {
     asm volatile("" : "+r"(octets));
     return octets & 0x3f;
-}
-
-/*
- * Gives `value`, of which the verifier then knows nothing. It follows every number that it knows by
- * itself, however many other branches lie between: what is forgotten early halves its work.
- * `anything` is a number that it does not know.
- */
-INLINE u32 forget(u32 value, u64 anything)
-{
-    asm volatile("%0 ^= %1; %0 ^= %1" : "+r"(value) : "r"((u32)anything));
-    return value;
 }
 
 /* The index of a packet's family in arrays of two, likewise. */
@@ -123,13 +113,20 @@ enum data_flag {
     DATA_KEY_ID = 0x03,
 };
 
-/* The 16 bits of the Internet checksum; a sum of words in the order they stand in the packet. */
+/*
+ * The 16 bits of the Internet checksum; a sum of words in the order they stand in the packet. What a
+ * sum of two halves carries over goes to its lower end: here the other half's sum carries it there.
+ */
+INLINE u16 fold32(u32 sum)
+{
+    sum += sum << 16 | sum >> 16;
+    return sum >> 16;
+}
+
 INLINE u16 fold(u64 sum)
 {
-    sum = (sum & 0xffffffff) + (sum >> 32);
-    sum = (sum & 0xffff) + (sum >> 16);
-    sum = (sum & 0xffff) + (sum >> 16);
-    return (sum & 0xffff) + (sum >> 16);
+    sum += sum << 32 | sum >> 32;
+    return fold32(sum >> 32);
 }
 
 /* Whether an IPv4 header without options holds its right checksum (RFC 1812 section 5.2.2). */
@@ -148,37 +145,50 @@ INLINE bool is_in(u64 protocols, u8 protocol)
     return protocol < 64 && protocols >> (protocol & 63) & 1;
 }
 
+/* Whether packets of a protocol begin with the numbers of two ports. */
+INLINE bool has_ports(u8 protocol)
+{
+    return likely(protocol == UDP || protocol == TCP) || protocol == DCCP || protocol == SCTP
+        || protocol == UDP_LITE;
+}
+
 /*
- * Reads what is behind the IP header, at `transport`. Of a super-packet, whose maker need not have
- * said how many packets it is (virtio), the wire length is more than any MTU if it cannot be told.
+ * Reads of a super-packet what it is on the wire. That is more than any MTU if it cannot be told. Its
+ * maker need not have said how many packets it is (virtio).
  */
+INLINE void read_segments(struct packet *packet, struct __sk_buff *skb, u8 *transport, void *end,
+                          u32 header)
+{
+    u32 size = packet->size;
+
+
+    if (packet->protocol == TCP && (void *)(transport + 14) <= end) {
+        header += (transport[12] >> 4) * 4;
+    } else if (packet->protocol == UDP) {
+        header += sizeof(struct udp);
+    } else {
+        packet->wire = ~0u;
+        return;
+    }
+    packet->wire = header + size;
+    packet->segments = skb->gso_segs ? skb->gso_segs : (packet->length + size - 1) / size;
+}
+
+/* Reads what is behind the IP header, at `transport`. */
 INLINE void read_transport(struct packet *packet, struct __sk_buff *skb, u8 *transport, void *end,
                            u32 header)
 {
     u8 protocol = packet->protocol;
-    u32 size = skb->gso_size;
 
     packet->ports = 0;
-    if ((is_in(PROTOCOL(TCP) | PROTOCOL(UDP) | PROTOCOL(DCCP), protocol) || protocol == SCTP
-         || protocol == UDP_LITE)
-        && (void *)(transport + 4) <= end && packet->length >= header + 4)
+    if (has_ports(protocol) && (void *)(transport + 4) <= end && packet->length >= header + 4)
         packet->ports = swap32(*(u32 *)transport);
+    packet->syn = protocol == TCP && ((void *)(transport + 14) > end || transport[13] & 0x02);
     packet->segments = 1;
     packet->wire = packet->length;
-    packet->syn = protocol == TCP;
-    if (protocol == TCP && (void *)(transport + 14) <= end) {
-        packet->syn = transport[13] & 0x02;
-        header += (transport[12] >> 4) * 4;
-    } else if (protocol == UDP) {
-        header += sizeof(struct udp);
-    } else if (size) {
-        packet->wire = ~0u;
-        return;
-    }
-    if (unlikely(size)) {
-        packet->wire = header + size;
-        packet->segments = skb->gso_segs ? skb->gso_segs : (packet->length + size - 1) / size;
-    }
+    packet->size = skb->gso_size;
+    if (unlikely(packet->size))
+        read_segments(packet, skb, transport, end, header);
 }
 
 /* Reads the headers at `start`. False if there are none, or no intact one of the version given. */

@@ -9,15 +9,13 @@
 
 #include "arrival.h"
 
-INLINE void count_decapsulated(const struct packet *packet, u32 pair, struct cpu *cpu)
+/* Counts a packet that came out of the tunnel with this index. */
+INLINE void count_decapsulated(const struct packet *packet, u32 tunnel, struct cpu *cpu,
+                               u32 family)
 {
-    struct traffic *between = pair ? OWN(traffic, most_pairs, pair) : 0;
-    u32 family = family_of(packet);
-
-    if (between)
-        between->received += packet->segments;
-    cpu->decapsulated_packets[family] += packet->segments;
-    cpu->decapsulated_bytes[family] += packet->length;
+    AT(cpu->tunnels, TUNNELS, tunnel)->received += packet->segments;
+    cpu->counts.decapsulated_packets[family] += packet->segments;
+    cpu->counts.decapsulated_bytes[family] += packet->length;
 }
 
 /* Adds up so many octets as the Internet checksum does. */
@@ -76,19 +74,19 @@ GLOBAL u32 choose_tunnel(struct __sk_buff *skb, struct host *host, u32 frame, u3
     known = prepare(entry, packet, skb, pick(target.group, entry->hash), cpu, now);
     if (!known)
         return false;
-    if (outer6 != (known->hop.family == 6) || !frame != !frame_header(&known->hop))
+    if (outer6 != (known->family == 6) || !frame != !known->frame)
         return except(EXCEPTION_ROOM), false;
     return true;
 }
 
 /* Writes new headers over those of a packet in a tunnel, as was decided, and sends it. */
-GLOBAL int write_over(struct __sk_buff *skb, u32 pair)
+GLOBAL int write_over(struct __sk_buff *skb, u32 tunnel)
 {
     void *start = (void *)(long)skb->data + sizeof(struct ethernet);
     void *end = (void *)(long)skb->data_end;
     struct scratch *room = RECORD(scratch, 0);
     struct cpu *cpu = this_cpu();
-    struct tunnel_headers *tunnel;
+    struct tunnel_headers *headers;
     struct known_hop *known;
     struct volume *volume;
     u64 old = 0;
@@ -97,37 +95,41 @@ GLOBAL int write_over(struct __sk_buff *skb, u32 pair)
     known = room ? OWN(next_hops, most_hops, room->entry.hop) : 0;
     if (!cpu || !known)
         return TCX_NEXT;
-    v6 = known->hop.family == 6;
+    v6 = known->family == 6;
     if (v6) {
         if (start + sizeof(struct outer6) > end)
             return except(EXCEPTION_INNER);
         old = sum_of(start, sizeof(struct ipv6));
     } /* an intact IPv4 header adds nothing */
     start += step_over(v6 ? sizeof(struct ipv6) : sizeof(struct ipv4));
-    tunnel = start;
-    start = tunnel + 1;
+    headers = start;
+    start = headers + 1;
     if (start + sizeof(struct ethernet) > end)
         return except(EXCEPTION_INNER);
     /* What has a checksum there may leave its making to the interface, which would spoil ours. */
-    if (tunnel->udp.checksum)
+    if (headers->udp.checksum)
         return except(EXCEPTION_ROOM);
-    old += sum_of((const u16 *)tunnel, sizeof(*tunnel));
-    if (frame_header(&known->hop))
+    old += sum_of((const u16 *)headers, sizeof(*headers));
+    if (known->frame)
         old += sum_of(start, sizeof(struct ethernet));
-    count_decapsulated(&room->packet, pair, cpu);
-    count_encapsulated(&room->packet, &known->hop, cpu);
+    count_decapsulated(&room->packet, tunnel, cpu, family_of(&room->packet));
+    count_encapsulated(&room->packet, known, cpu, family_of(&room->packet));
     volume = OWN(carried, most_leaves, room->entry.leaf);
     if (volume) {
         volume->packets += room->packet.segments;
         volume->bytes += room->packet.length;
     }
-    return write_headers(skb, &room->packet, &room->entry, known, (u16)~fold(old));
+    old = (u16)~fold(old);
+    return room->packet.v6
+        ? write_headers(skb, &room->packet, &room->entry, known, true, old)
+        : write_headers(skb, &room->packet, &room->entry, known, false, old);
 }
 
 /* A packet that came out of a tunnel and that the kernel routes to the TUN device again. */
-INLINE int reencapsulate(struct __sk_buff *skb, struct host *host, u32 frame, u32 class, u32 pair)
+INLINE int reencapsulate(struct __sk_buff *skb, struct host *host, u32 frame, u32 class,
+                         u32 tunnel)
 {
-    return choose_tunnel(skb, host, frame, class) ? write_over(skb, pair) : TCX_NEXT;
+    return choose_tunnel(skb, host, frame, class) ? write_over(skb, tunnel) : TCX_NEXT;
 }
 
 #endif

@@ -17,23 +17,16 @@ INLINE void follow_sum(struct __sk_buff *skb, u64 sum)
     bpf_csum_update(skb, fold(sum));
 }
 
-/* Octets 0 and 1, and 8 and 9, of an IPv4 header, as the checksum sees them. */
-INLINE u32 ipv4_words(u8 class, u8 ttl, u8 protocol)
-{
-    return (0x45 | class << 8) + (ttl | protocol << 8);
-}
-
 /*
  * Sets TTL and traffic class, and the checksum with them (RFC 1624). What was there is known from
  * `packet`: to read it again, just after the kernel moved it, takes surprisingly long.
  */
 INLINE void rewrite_ipv4(struct ipv4 *ip, const struct packet *packet, u8 class, u8 ttl)
 {
-    u32 old = ipv4_words(packet->class, packet->ttl, packet->protocol);
-    u32 new = ipv4_words(class, ttl, packet->protocol);
+    u32 change = ((u32)class << 8) + ttl - ((u32)packet->class << 8) - packet->ttl;
 
     /* 0x1fffe is twice zero, so that nothing becomes negative. */
-    ip->checksum = ~fold((u16)~packet->checksum + 0x1fffe - old + new);
+    ip->checksum = ~fold32((u16)~packet->checksum + 0x1fffe + change);
     ip->class = class;
     ip->ttl = ttl;
 }
@@ -60,6 +53,17 @@ INLINE int ecn_after(u8 inner, u8 outer)
     if (outer == ECN_CE)
         return ECN_CE;
     return inner == ECN_ECT_0 && outer == ECN_ECT_1 ? ECN_ECT_1 : inner;
+}
+
+/*
+ * The traffic class a packet leaves the tunnel with, of which the DSCP may be the outer one; -1 = it
+ * is dropped.
+ */
+INLINE int class_after(u8 inner, u8 outer, bool outer_dscp)
+{
+    int ecn = ecn_after(inner, outer);
+
+    return unlikely(ecn < 0) ? -1 : ((outer_dscp ? outer : inner) & ~ECN_MASK) | ecn;
 }
 
 #endif

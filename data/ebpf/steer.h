@@ -17,7 +17,9 @@
 /* Whether a port, in host order, is one of ours; VXLAN's may be that of a device of the kernel. */
 INLINE bool is_data_port(u16 port, bool vxlan)
 {
-    return port == DATA_PORT || port == VXLAN_GPE_PORT || (port == VXLAN_PORT && vxlan);
+    if (unlikely(port == VXLAN_PORT))
+        return vxlan;
+    return port == DATA_PORT || port == VXLAN_GPE_PORT;
 }
 
 /* As many headers as anybody has a reason to put in front of UDP. */

@@ -8,31 +8,44 @@
  */
 #include "decapsulate.h"
 
-SECTION("classifier")
-int weft(struct __sk_buff *skb)
+/* A packet of this version that came in by an Ethernet interface. */
+INLINE int handle(struct __sk_buff *skb, bool v6)
 {
-    bool v6 = skb->protocol == swap16(ETH_P_IPV6);
+    struct cpu *cpu = this_cpu();
     struct ethernet *ethernet;
     struct port *port;
     int verdict;
 
-    /* A VLAN has an interface, and that a program, of its own. */
-    if (skb->pkt_type != PACKET_HOST || skb->vlan_present
-        || (!v6 && skb->protocol != swap16(ETH_P_IP)))
-        return TCX_NEXT;
-    port = port_of(skb->ifindex);
+    if (unlikely(!cpu))
+        return pass_on(skb);
+    port = port_of(cpu, skb->ifindex);
     if (!port || !reach(skb, sizeof(*ethernet) + headers(v6)))
         return TCX_NEXT;
     ethernet = (void *)(long)skb->data;
     if ((void *)(ethernet + 1) > (void *)(long)skb->data_end
-        || ethernet->protocol != skb->protocol)
+        || ethernet->protocol != swap16(v6 ? ETH_P_IPV6 : ETH_P_IP))
         return TCX_NEXT;
     if (port->flags & PORT_DECAP) {
-        verdict = decapsulate(skb, v6);
+        verdict = decapsulate(skb, cpu, v6);
         if (verdict != NOT_OURS)
             return verdict;
     }
-    return port->flags & PORT_ENCAP ? encapsulate(skb, port->instance, port->id, v6) : TCX_NEXT;
+    if (!(port->flags & PORT_ENCAP))
+        return TCX_NEXT;
+    return encapsulate(skb, cpu, port, v6);
+}
+
+SECTION("classifier")
+int weft(struct __sk_buff *skb)
+{
+    /* A VLAN has an interface, and that a program, of its own. */
+    if (skb->pkt_type != PACKET_HOST || skb->vlan_present)
+        return TCX_NEXT;
+    if (skb->protocol == swap16(ETH_P_IP))
+        return handle(skb, false);
+    if (skb->protocol == swap16(ETH_P_IPV6))
+        return handle(skb, true);
+    return TCX_NEXT;
 }
 
 char licence[] SECTION("license") = "Dual MIT/GPL";

@@ -1,12 +1,12 @@
 /* SPDX-License-Identifier: Apache-2.0 OR MIT OR GPL-2.0-only */
 /*
  * What user space and the program tell each other: the values of the maps. The same types are in
- * data/src/ebpf/layout.rs; both files assert sizes and offsets.
+ * data/src/ebpf/layout.rs; both files assert sizes and offsets, and so does cpu.h.
  *
  * Numbers are in host order. An IP address fills 16 octets, IPv4 the first four of them, except
  * in `locators` and the keys of `pairs` and `locals`, where IPv4 is mapped into IPv6
  * (::ffff:a.b.c.d). Index 0 of nodes, leaves, groups, ways, slots, hops, locators, carried and
- * traffic means "none".
+ * received means "none".
  */
 #ifndef WEFT_H
 #define WEFT_H
@@ -46,7 +46,7 @@ enum port_flag {
     PORT_PEER = 4,  /* what goes out here goes straight into the namespace of the veth's peer */
 };
 
-/* An interface of ours: `ports`, near the record of its ifindex. */
+/* An interface of ours, near the place of its ifindex. */
 struct port {
     u32 ifindex;  /* 0 = nobody is here */
     u32 instance; /* index into `instances` */
@@ -122,19 +122,6 @@ struct key {
     u64 hi, lo;
 };
 
-#define FAMILY_V6 0x80000000u
-
-/* What the tables say of packets from one host to another: `verdicts`. */
-struct verdict {
-    u64 generation; /* of the tables; 0 = nobody asked */
-    struct key source;
-    struct key destination;
-    u32 id;   /* of the instance; IPv6 has FAMILY_V6 besides */
-    u32 leaf; /* 0 = not for a tunnel */
-    struct target target;
-    u64 volume; /* what it carried and `carried` has not yet: packets, and above 32 bits octets */
-};
-
 /*
  * One of several, by flow hash: a group chooses among `ways` (locators), `ways` among `hops`
  * (uplinks).
@@ -176,7 +163,7 @@ struct hop {
     u8 remote[16];
     u8 local[16];
     u32 interface; /* ifindex of the uplink */
-    u32 pair;      /* index into `traffic` */
+    u32 pair;      /* whose packets by it are */
     u32 version;   /* differs when the hop differs: what was cached of the old one is void */
     u16 mtu;       /* the largest inner packet, octets */
     u16 port;      /* UDP destination */
@@ -186,13 +173,13 @@ struct hop {
     u8 pad[13]; /* to a cache line */
 };
 
-/* What went between two locators: `traffic`. */
-struct traffic {
-    u64 sent;
-    u64 received;
+/* What came from one locator to another: `received`. What a tunnel still has comes on top. */
+struct received {
+    u64 packets;
+    u64 life; /* which of the pairs that had this record one after the other */
 };
 
-/* Locators between which packets are counted: `pairs`, gives an index into `traffic`. */
+/* Locators between which packets are counted: `pairs`, gives an index into `received`. */
 struct pair_key {
     u8 local[16];
     u8 remote[16];
@@ -219,22 +206,6 @@ enum exception {
     EXCEPTIONS = 16,
 };
 
-/*
- * What one CPU goes by and what it did: `each_cpu`. Every packet needs it, so what goes into a
- * tunnel needs a cache line of it. Arrays of two: inner IPv4, inner IPv6.
- */
-struct cpu {
-    struct config options;
-    u64 encapsulated_packets[2];
-    u64 encapsulated_bytes[2];
-    u64 failed; /* dropped, because a step failed that cannot be taken back */
-    u64 beside; /* datagrams for which one tunnel device is too few (decapsulate.h) */
-    u64 decapsulated_packets[2];
-    u64 decapsulated_bytes[2];
-    u64 exceptions[EXCEPTIONS];
-    u64 pad[4]; /* to cache lines of its own */
-};
-
 #define ASSERT_LAYOUT(what, octets) _Static_assert((what) == (octets), "layout.rs says otherwise")
 #define OFFSET(type, field) __builtin_offsetof(struct type, field)
 
@@ -251,9 +222,6 @@ ASSERT_LAYOUT(OFFSET(node, depth), 16);
 ASSERT_LAYOUT(OFFSET(node, next), 24);
 ASSERT_LAYOUT(sizeof(struct leaf), 8);
 ASSERT_LAYOUT(sizeof(struct volume), 16);
-ASSERT_LAYOUT(sizeof(struct verdict), 64);
-ASSERT_LAYOUT(OFFSET(verdict, id), 40);
-ASSERT_LAYOUT(OFFSET(verdict, target), 48);
 ASSERT_LAYOUT(sizeof(struct choice), 8);
 ASSERT_LAYOUT(sizeof(struct group), 16);
 ASSERT_LAYOUT(OFFSET(group, locators), 8);
@@ -263,11 +231,7 @@ ASSERT_LAYOUT(OFFSET(hop, interface), 32);
 ASSERT_LAYOUT(OFFSET(hop, version), 40);
 ASSERT_LAYOUT(OFFSET(hop, mtu), 44);
 ASSERT_LAYOUT(OFFSET(hop, family), 48);
-ASSERT_LAYOUT(sizeof(struct traffic), 16);
 ASSERT_LAYOUT(sizeof(struct pair_key), 32);
-ASSERT_LAYOUT(sizeof(struct cpu), 256);
-ASSERT_LAYOUT(OFFSET(cpu, failed), 48);
-ASSERT_LAYOUT(OFFSET(cpu, decapsulated_packets), 64);
-ASSERT_LAYOUT(OFFSET(cpu, exceptions), 96);
+ASSERT_LAYOUT(sizeof(struct received), 16);
 
 #endif

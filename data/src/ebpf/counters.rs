@@ -1,6 +1,6 @@
 //! What the program counts. Every CPU counts for itself; readers add up.
 
-use super::layout::{Cpu, EXCEPTIONS};
+use super::layout::{Counts, EXCEPTIONS};
 use crate::tun::{ByFamily, Volume};
 
 /// What the program did since the start.
@@ -29,7 +29,7 @@ impl Counters {
         self.exceptions().find(|(word, _)| *word == reason).map_or(0, |(_, count)| count)
     }
 
-    pub(super) fn add(&mut self, cpu: &Cpu) {
+    pub(super) fn add(&mut self, cpu: &Counts) {
         add(&mut self.encapsulated, cpu.encapsulated_packets, cpu.encapsulated_bytes);
         add(&mut self.decapsulated, cpu.decapsulated_packets, cpu.decapsulated_bytes);
         self.failed += cpu.failed;
@@ -53,11 +53,11 @@ mod tests {
 
     #[test]
     fn processors_add_up() {
-        let mut cpu = Cpu {
+        let mut cpu = Counts {
             encapsulated_packets: [2, 1],
             encapsulated_bytes: [200, 90],
             failed: 1,
-            ..Cpu::default()
+            ..Counts::default()
         };
         cpu.exceptions[5] = 4;
         let mut counters = Counters::default();

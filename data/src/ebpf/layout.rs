@@ -3,10 +3,14 @@
 //! The same types are in `data/ebpf/weft.h`; both files assert sizes and offsets. Numbers are in
 //! host order. An IP address fills 16 octets, IPv4 the first four of them, except in `locators` and
 //! the keys of `pairs` and `locals`, where IPv4 is mapped into IPv6. Index 0 of nodes, leaves,
-//! groups, ways, slots, hops, locators, carried and traffic means "none".
+//! groups, ways, slots, hops, locators, carried and received means "none".
 
+use std::array;
 use std::mem::{offset_of, size_of};
 use std::net::IpAddr;
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+
+use super::records::join;
 
 /// How packets are rewritten: two words, each of which is changed at once.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -72,12 +76,16 @@ impl Port {
     /// What goes out here goes straight into the namespace of the veth's peer.
     pub(super) const PEER: u32 = 4;
 
+    pub(super) fn words(self) -> [u64; 2] {
+        [[self.ifindex, self.instance], [self.flags, self.id]].map(join)
+    }
+
     /// Where a port may be: the records from that of its number, modulo all, on.
     pub(super) fn places(ifindex: u32) -> impl Iterator<Item = u32> {
         (0..Self::NEAR).map(move |step| ifindex.wrapping_add(step) % Self::RECORDS)
     }
 
-    const RECORDS: u32 = 16384;
+    pub(super) const RECORDS: u32 = 16384;
     const NEAR: u32 = 8;
 }
 
@@ -179,6 +187,11 @@ pub(super) struct Verdict {
     pub(super) volume: u64,
 }
 
+impl Verdict {
+    /// Of each processor.
+    pub(super) const RECORDS: u32 = 32768;
+}
+
 /// One of several, by flow hash: a group chooses among ways (locators), a way among hops
 /// (uplinks).
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -236,7 +249,7 @@ pub(super) struct Hop {
     pub(super) local: [u8; 16],
     /// The uplink's interface.
     pub(super) interface: u32,
-    /// Index of [`Traffic`].
+    /// Whose packets by it are: the index of [`Received`].
     pub(super) pair: u32,
     /// Differs when the hop differs: what was cached of the old one is void.
     pub(super) version: u32,
@@ -260,15 +273,25 @@ impl Hop {
     pub(super) const VXLAN: u8 = 3;
 }
 
-/// What went between two locators.
+/// What packets by a hop need. The program alone writes it.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[repr(C)]
-pub(super) struct Traffic {
+pub(super) struct KnownHop {
+    /// Packets, since the start.
     pub(super) sent: u64,
-    pub(super) received: u64,
+    pub(super) rest: [u64; 15],
 }
 
-/// Locators between which packets are counted; the value is an index of [`Traffic`].
+/// What came from one locator to another. What a [`Tunnel`] still has comes on top.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[repr(C)]
+pub(super) struct Received {
+    pub(super) packets: u64,
+    /// Which of the pairs that had this record one after the other.
+    pub(super) life: u64,
+}
+
+/// Locators between which packets are counted; the value is an index of [`Received`].
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 #[repr(C)]
 pub(super) struct PairKey {
@@ -297,11 +320,29 @@ pub(super) const EXCEPTIONS: [&str; 16] = [
     "ecn",
 ];
 
-/// What one CPU goes by and what it did. Arrays of two: inner IPv4, inner IPv6.
+/// What is known of the locators that packets came from and to. The program alone writes it.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[repr(C)]
-pub(super) struct Cpu {
-    pub(super) options: Config,
+pub(super) struct Tunnel {
+    pub(super) generation: u64,
+    pub(super) locators: PairKey,
+    /// Index of [`Received`], 0 = nobody counts, and its life.
+    pub(super) pair: [u32; 2],
+    /// Packets that the pair has not yet.
+    pub(super) received: u64,
+    pub(super) ours: u8,
+    pub(super) pad: [u8; 7],
+}
+
+impl Tunnel {
+    /// Of each processor.
+    pub(super) const RECORDS: u32 = 4096;
+}
+
+/// What a processor did. Arrays of two: inner IPv4, inner IPv6.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[repr(C)]
+pub(super) struct Counts {
     pub(super) encapsulated_packets: [u64; 2],
     pub(super) encapsulated_bytes: [u64; 2],
     /// Dropped, because a step failed that cannot be taken back.
@@ -313,6 +354,37 @@ pub(super) struct Cpu {
     pub(super) exceptions: [u64; EXCEPTIONS.len()],
     /// To cache lines of its own.
     pub(super) pad: [u64; 4],
+}
+
+impl Counts {
+    /// Reads them while the program counts.
+    pub(super) fn read(words: &[AtomicU64]) -> Self {
+        let mut words = words.iter();
+        let mut next = || words.next().map_or(0, |word| word.load(Relaxed));
+        Self {
+            encapsulated_packets: [next(), next()],
+            encapsulated_bytes: [next(), next()],
+            failed: next(),
+            beside: next(),
+            decapsulated_packets: [next(), next()],
+            decapsulated_bytes: [next(), next()],
+            exceptions: array::from_fn(|_| next()),
+            pad: Default::default(),
+        }
+    }
+}
+
+/// All that a processor goes by, did and keeps.
+#[derive(Clone, Copy)]
+#[repr(C)]
+pub(super) struct Cpu {
+    pub(super) options: Config,
+    pub(super) counts: Counts,
+    pub(super) ports: [Port; Port::RECORDS as usize],
+    pub(super) verdicts: [Verdict; Verdict::RECORDS as usize],
+    pub(super) tunnels: [Tunnel; Tunnel::RECORDS as usize],
+    /// The program's alone.
+    pub(super) hosts: [[u64; 16]; 4096],
 }
 
 /// An address in 16 octets, IPv4 mapped into IPv6.
@@ -350,10 +422,16 @@ const _: () = {
     assert!(offset_of!(Hop, version) == 40);
     assert!(offset_of!(Hop, mtu) == 44);
     assert!(offset_of!(Hop, family) == 48);
-    assert!(size_of::<Traffic>() == 16);
+    assert!(size_of::<Received>() == 16);
+    assert!(size_of::<KnownHop>() == 128);
+    assert!(offset_of!(KnownHop, sent) == 0);
     assert!(size_of::<PairKey>() == 32);
-    assert!(size_of::<Cpu>() == 256);
-    assert!(offset_of!(Cpu, failed) == 48);
-    assert!(offset_of!(Cpu, decapsulated_packets) == 64);
-    assert!(offset_of!(Cpu, exceptions) == 96);
+    assert!(size_of::<Tunnel>() == 64);
+    assert!(offset_of!(Tunnel, received) == 48);
+    assert!(offset_of!(Cpu, counts.failed) == 48);
+    assert!(offset_of!(Cpu, counts.decapsulated_packets) == 64);
+    assert!(offset_of!(Cpu, counts.exceptions) == 96);
+    assert!(offset_of!(Cpu, ports) == 256);
+    assert!(offset_of!(Cpu, verdicts) == 256 + 16384 * 16);
+    assert!(size_of::<Cpu>() == offset_of!(Cpu, verdicts) + 32768 * 64 + 4096 * (64 + 128));
 };

@@ -1,6 +1,7 @@
 //! The program and its maps, as they are in the kernel.
 
 use std::io;
+use std::mem::offset_of;
 use std::sync::atomic::{AtomicU64, Ordering::Release};
 use std::time::Duration;
 
@@ -12,12 +13,12 @@ use nix::time::{ClockId, clock_getres};
 
 use super::counters::Counters;
 use super::layout::{
-    Choice, Config, Cpu, Group, Hop, Instance, Leaf, Locator, Node, PairKey, Port, Slots, Traffic,
-    Verdict, Volume,
+    Choice, Config, Counts, Cpu, Group, Hop, Instance, KnownHop, Leaf, Locator, Node, PairKey,
+    Port, Received, Slots, Tunnel, Verdict, Volume,
 };
 use super::maps::Mapped;
 use super::probe::Refusal;
-use super::records::{Capacities, Full, Records, Table};
+use super::records::{Capacities, Full, Records, Table, fill, first, publish, split};
 
 /// The compiled program; its source lies beside it.
 static OBJECT: &[u8] = aya::include_bytes_aligned!("../../ebpf/weft.bpf.o");
@@ -28,15 +29,11 @@ pub(super) const PROGRAM: &str = "weft";
 /// The program, and the maps that say where and for whom it runs.
 pub(super) struct Loaded {
     object: aya::Ebpf,
-    ports: Array<MapData, Port>,
     instances: Array<MapData, Instance>,
     instance_of: HashMap<MapData, u32, u32>,
     locals: HashMap<MapData, [u8; 16], u32>,
-    /// Each processor's record, to read and to write.
-    each_cpu: Array<MapData, Cpu>,
+    /// What each processor has.
     cpus: Mapped<Cpu>,
-    /// How many have tables of their own.
-    processors: u32,
 }
 
 /// The maps that hold the tables.
@@ -49,11 +46,10 @@ pub(super) struct Storage {
     hops: Mapped<Hop>,
     locators: Mapped<Locator>,
     carried: Mapped<Volume>,
-    verdicts: Mapped<Verdict>,
-    traffic: Mapped<Traffic>,
+    cpus: Mapped<Cpu>,
+    received: Mapped<Received>,
+    next_hops: Mapped<KnownHop>,
     pairs: HashMap<MapData, PairKey, u32>,
-    /// How many have counters of their own.
-    processors: u32,
 }
 
 impl Loaded {
@@ -66,7 +62,6 @@ impl Loaded {
     fn with_processors(processors: u32, sizes: &Capacities) -> Result<(Self, Storage), Refusal> {
         let mut loader = EbpfLoader::new();
         let each = |records: u32| records.saturating_mul(processors);
-        loader.override_global("most_cpus", &processors, true);
         loader.override_global("most_leaves", &sizes.leaves, true);
         loader.override_global("most_pairs", &sizes.pairs, true);
         loader.override_global("most_hops", &sizes.hops, true);
@@ -84,10 +79,7 @@ impl Loaded {
             ("locators", sizes.locators),
             ("next_hops", each(sizes.hops)),
             ("carried", each(sizes.leaves)),
-            ("traffic", each(sizes.pairs)),
-            ("hosts", each(CACHED)),
-            ("verdicts", each(VERDICTS)),
-            ("tunnels", each(CACHED)),
+            ("received", each(sizes.pairs)),
             ("each_cpu", processors),
             ("pairs", sizes.pairs),
             ("locals", MOST_LOCALS),
@@ -96,28 +88,25 @@ impl Loaded {
         }
         let mut object = loader.load(OBJECT).map_err(Refusal::of)?;
         program(&mut object).and_then(SchedClassifier::load).map_err(Refusal::of_program)?;
-        let storage = Storage::of(&mut object, processors).map_err(Refusal::of_map)?;
-        let loaded = Self::of(object, processors).map_err(Refusal::of_map)?;
+        let cpus = take(&mut object, CPUS).map_err(Refusal::of_map)?;
+        let storage = Storage::of(&mut object, &cpus).map_err(Refusal::of_map)?;
+        let loaded = Self::of(object, &cpus).map_err(Refusal::of_map)?;
         Ok((loaded, storage))
     }
 
-    fn of(mut object: aya::Ebpf, processors: u32) -> Result<Self, MapError> {
-        let each_cpu = take(&mut object, "each_cpu")?;
+    fn of(mut object: aya::Ebpf, cpus: &Map) -> Result<Self, MapError> {
         Ok(Self {
-            processors,
-            ports: take(&mut object, "ports")?.try_into()?,
             instances: take(&mut object, "instances")?.try_into()?,
             instance_of: take(&mut object, "instance_of")?.try_into()?,
             locals: take(&mut object, "locals")?.try_into()?,
-            cpus: to_memory(&each_cpu, "each_cpu")?,
-            each_cpu: each_cpu.try_into()?,
+            cpus: to_memory(cpus, CPUS)?,
             object,
         })
     }
 
     /// Whether there are processors that came after the program and have no tables in it.
     pub(super) fn lacks_processors(&self) -> bool {
-        processors() > self.processors
+        processors() > self.cpus.len()
     }
 
     /// The program, to attach it.
@@ -138,17 +127,30 @@ impl Loaded {
     pub(super) fn set_port(&mut self, interface: u32, port: Option<Port>) -> Result<(), MapError> {
         let (mut found, mut free) = (None, None);
         for place in Port::places(interface) {
-            match self.ports.get(&place, 0)?.ifindex {
-                known if known == interface => found = found.or(Some(place)),
+            let [known, _] = split(first(self.port(0, place)));
+            match known {
+                _ if known == interface => found = found.or(Some(place)),
                 0 => free = free.or(Some(place)),
                 _ => {}
             }
         }
-        match (found.or(free), port) {
-            (Some(place), Some(port)) => self.ports.set(place, port, 0),
-            (None, Some(_)) => Err(too_many_ports()),
-            (_, None) => found.map_or(Ok(()), |place| self.ports.set(place, Port::default(), 0)),
+        let Some(place) = found.or(free.filter(|_| port.is_some())) else {
+            return if port.is_some() { Err(too_many_ports()) } else { Ok(()) };
+        };
+        let [whose, what] = port.unwrap_or_default().words();
+        for processor in 0..self.cpus.len() {
+            let words = self.port(processor, place);
+            publish(words, 0);
+            fill(words, [0, what]);
+            publish(words, whose);
         }
+        Ok(())
+    }
+
+    /// A port of a processor.
+    fn port(&self, processor: u32, place: u32) -> &[AtomicU64] {
+        let offset = offset_of!(Cpu, ports) + place as usize * size_of::<Port>();
+        self.cpus.part::<Port>(processor, offset)
     }
 
     /// Writes an instance to its place.
@@ -174,19 +176,17 @@ impl Loaded {
 
     /// Adds what all CPUs counted.
     pub(super) fn add_to(&self, sum: &mut Counters) {
-        for processor in 0..self.each_cpu.len() {
-            match self.each_cpu.get(&processor, 0) {
-                Ok(cpu) => sum.add(&cpu),
-                Err(error) => tracing::debug!(%error, "cannot read the counters"),
-            }
+        for processor in 0..self.cpus.len() {
+            let counts = self.cpus.part::<Counts>(processor, offset_of!(Cpu, counts));
+            sum.add(&Counts::read(counts));
         }
     }
 }
 
 impl Storage {
-    fn of(object: &mut aya::Ebpf, processors: u32) -> Result<Self, MapError> {
+    fn of(object: &mut aya::Ebpf, cpus: &Map) -> Result<Self, MapError> {
         Ok(Self {
-            processors,
+            cpus: to_memory(cpus, CPUS)?,
             nodes: mapped(object, "nodes")?,
             leaves: mapped(object, "leaves")?,
             groups: mapped(object, "groups")?,
@@ -195,8 +195,8 @@ impl Storage {
             hops: mapped(object, "hops")?,
             locators: mapped(object, "locators")?,
             carried: mapped(object, "carried")?,
-            verdicts: mapped(object, "verdicts")?,
-            traffic: mapped(object, "traffic")?,
+            received: mapped(object, "received")?,
+            next_hops: mapped(object, "next_hops")?,
             pairs: take(object, "pairs")?.try_into()?,
         })
     }
@@ -212,14 +212,16 @@ impl Records for Storage {
             Table::Slots => self.slots.len(),
             Table::Hops => self.hops.len(),
             Table::Locators => self.locators.len(),
-            Table::Carried => self.carried.len() / self.processors,
-            Table::Verdicts => self.verdicts.len() / self.processors,
-            Table::Traffic => self.traffic.len() / self.processors,
+            Table::Carried => self.carried.len() / self.processors(),
+            Table::Verdicts => Verdict::RECORDS,
+            Table::Received => self.received.len() / self.processors(),
+            Table::NextHops => self.next_hops.len() / self.processors(),
+            Table::Tunnels => Tunnel::RECORDS,
         }
     }
 
     fn processors(&self) -> u32 {
-        self.processors
+        self.cpus.len()
     }
 
     fn words(&self, table: Table, index: u32) -> &[AtomicU64] {
@@ -232,13 +234,19 @@ impl Records for Storage {
             Table::Hops => self.hops.words(index),
             Table::Locators => self.locators.words(index),
             Table::Carried => self.carried.words(index),
-            Table::Verdicts => self.verdicts.words(index),
-            Table::Traffic => self.traffic.words(index),
+            Table::Verdicts => {
+                self.of_cpu::<Verdict>(index, Verdict::RECORDS, offset_of!(Cpu, verdicts))
+            }
+            Table::Received => self.received.words(index),
+            Table::NextHops => self.next_hops.words(index),
+            Table::Tunnels => {
+                self.of_cpu::<Tunnel>(index, Tunnel::RECORDS, offset_of!(Cpu, tunnels))
+            }
         }
     }
 
-    fn set_pair(&mut self, key: PairKey, traffic: u32) -> Result<(), Full> {
-        self.pairs.insert(key, traffic, 0).map_err(|error| {
+    fn set_pair(&mut self, key: PairKey, received: u32) -> Result<(), Full> {
+        self.pairs.insert(key, received, 0).map_err(|error| {
             tracing::debug!(%error, "cannot count a pair of locators");
             Full
         })
@@ -248,6 +256,14 @@ impl Records for Storage {
         if let Err(error) = absent_is_fine(self.pairs.remove(&key)) {
             tracing::debug!(%error, "cannot forget a pair of locators");
         }
+    }
+}
+
+impl Storage {
+    /// A record of the tables that begin at `offset` of what each processor has, and have so many.
+    fn of_cpu<T: Pod>(&self, index: u32, records: u32, offset: usize) -> &[AtomicU64] {
+        let (processor, place) = (index / records, index % records);
+        self.cpus.part::<T>(processor, offset + place as usize * size_of::<T>())
     }
 }
 
@@ -302,9 +318,8 @@ fn too_many_ports() -> MapError {
     ))
 }
 
-/// Records of the program's caches for each processor, as in `maps.h`.
-const CACHED: u32 = 4096;
-const VERDICTS: u32 = 32768;
+/// The map of what each processor has.
+const CPUS: &str = "each_cpu";
 
 /// The program's times, as `maps.h` names them. Patience is needed since some neighbours do not answer
 /// to redirected packets at all.

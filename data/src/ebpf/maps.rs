@@ -35,9 +35,10 @@ macro_rules! pod {
 }
 
 pod!(layout::Config, layout::Port, layout::Instance, layout::Node, layout::Leaf);
-pod!(layout::Volume, layout::Verdict);
+pod!(layout::Volume);
 pod!(layout::Group, layout::Locator);
-pod!(layout::Choice, layout::Slots, layout::Hop, layout::Traffic, layout::PairKey, layout::Cpu);
+pod!(layout::Choice, layout::Slots, layout::Hop, layout::KnownHop, layout::PairKey);
+pod!(layout::Received, layout::Verdict, layout::Tunnel, layout::Counts, layout::Cpu);
 
 impl<T: Pod> Mapped<T> {
     /// Words of a record.
@@ -88,6 +89,12 @@ impl<T: Pod> Mapped<T> {
             let first = self.start.add(index as usize * Self::WORDS);
             std::slice::from_raw_parts(first.as_ptr(), Self::WORDS)
         }
+    }
+
+    /// The words of what is `offset` octets from the start of a record, none beyond its end.
+    pub(super) fn part<P: Pod>(&self, index: u32, offset: usize) -> &[AtomicU64] {
+        let (first, words) = (offset / size_of::<u64>(), size_of::<P>() / size_of::<u64>());
+        self.words(index).get(first..first + words).unwrap_or_default()
     }
 }
 

@@ -20,7 +20,6 @@ mod ports;
 mod prepass;
 mod probe;
 mod records;
-mod rehearsal;
 mod shared_ports;
 mod slab;
 mod tables;
@@ -29,7 +28,6 @@ mod trie;
 pub use counters::Counters;
 pub use probe::Refusal;
 pub use records::{Capacities, Full};
-pub use rehearsal::Rehearsal;
 pub use shared_ports::{OtherInterface, SharedPorts, SharingError};
 
 use std::collections::BTreeSet;
@@ -242,7 +240,7 @@ impl Ebpf {
     /// called regularly: tables and programs that were replaced go then, too, and processors that
     /// were added begin to forward.
     pub fn sync_traffic(&mut self, now: Instant) {
-        self.tables.sync_traffic();
+        self.tables.sync_traffic(now);
         self.tables.wake(now);
         self.forget_replaced(now);
         self.serve_new_processors(now);

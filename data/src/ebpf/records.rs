@@ -4,11 +4,13 @@
 //! or not at all, so whatever must change at once lies within one. A word that makes others
 //! reachable is stored after them, with release ordering.
 
+#[cfg(test)]
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed, Ordering::Release};
 
 use super::layout::{
-    Choice, Group, Hop, Leaf, Locator, Node, PairKey, Slots, Traffic, Verdict, Volume,
+    Choice, Group, Hop, KnownHop, Leaf, Locator, Node, PairKey, Received, Slots, Tunnel, Verdict,
+    Volume,
 };
 
 /// A table of records.
@@ -24,9 +26,13 @@ pub(super) enum Table {
     /// Counters, one for each leaf.
     Carried,
     /// Counters, one for each pair.
-    Traffic,
+    Received,
     /// What each processor keeps of answers, and counts for leaves.
     Verdicts,
+    /// The same of hops: one for each, by which it counts.
+    NextHops,
+    /// The same of pairs of locators.
+    Tunnels,
 }
 
 /// How many records each table has.
@@ -68,8 +74,8 @@ pub(super) trait Records {
     /// The words of a record, none when there is no such record.
     fn words(&self, table: Table, index: u32) -> &[AtomicU64];
 
-    /// Has what comes from `key.remote` to `key.local` counted in a record of traffic.
-    fn set_pair(&mut self, key: PairKey, traffic: u32) -> Result<(), Full>;
+    /// Has what comes from `key.remote` to `key.local` counted in a record of received.
+    fn set_pair(&mut self, key: PairKey, received: u32) -> Result<(), Full>;
 
     /// Has it counted no more.
     fn clear_pair(&mut self, key: PairKey);
@@ -87,7 +93,9 @@ impl Table {
             Self::Hops => size_of::<Hop>(),
             Self::Locators => size_of::<Locator>(),
             Self::Carried => size_of::<Volume>(),
-            Self::Traffic => size_of::<Traffic>(),
+            Self::Received => size_of::<Received>(),
+            Self::NextHops => size_of::<KnownHop>(),
+            Self::Tunnels => size_of::<Tunnel>(),
             Self::Verdicts => size_of::<Verdict>(),
         };
         octets / size_of::<u64>()
@@ -113,39 +121,44 @@ pub(super) fn first(words: &[AtomicU64]) -> u64 {
     words.first().map_or(0, |word| word.load(Relaxed))
 }
 
-/// Two counters of a record, of [`Table::Carried`] or [`Table::Traffic`], and how far they were read.
-/// The program alone writes them, so it needs no atomic addition; they never go back, also when the
-/// record is used for something else.
+/// The first `N` words of a record that are counters, and how far they were read. The program alone
+/// writes them, so it needs no atomic addition; they never go back, also when the record is used for
+/// something else.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Reading {
+pub(super) struct Reading<const N: usize> {
     table: Table,
     index: u32,
-    read: [u64; 2],
+    read: [u64; N],
 }
 
-impl Reading {
+impl<const N: usize> Reading<N> {
     /// Counts from now on.
     pub(super) fn new(records: &impl Records, table: Table, index: u32) -> Self {
         Self { table, index, read: sums(records, table, index) }
     }
 
+    /// What was counted in all, since the start.
+    pub(super) fn now(&self, records: &impl Records) -> [u64; N] {
+        sums(records, self.table, self.index)
+    }
+
     /// What was counted since the last time, `None` = nothing.
-    pub(super) fn take(&mut self, records: &impl Records) -> Option<[u64; 2]> {
-        self.take_up_to(sums(records, self.table, self.index))
+    pub(super) fn take(&mut self, records: &impl Records) -> Option<[u64; N]> {
+        self.take_up_to(self.now(records))
     }
 
     /// The same, where `now` is what was counted in all. It may be less than the last time.
-    pub(super) fn take_up_to(&mut self, now: [u64; 2]) -> Option<[u64; 2]> {
-        let new = [0, 1].map(|which| now[which].saturating_sub(self.read[which]));
-        self.read = [0, 1].map(|which| self.read[which].max(now[which]));
-        (new != [0, 0]).then_some(new)
+    pub(super) fn take_up_to(&mut self, now: [u64; N]) -> Option<[u64; N]> {
+        let new = std::array::from_fn(|which| now[which].saturating_sub(self.read[which]));
+        self.read = std::array::from_fn(|which| self.read[which].max(now[which]));
+        (new != [0; N]).then_some(new)
     }
 }
 
-/// What all processors counted in a record.
-pub(super) fn sums(records: &impl Records, table: Table, index: u32) -> [u64; 2] {
+/// What all processors counted in the first words of a record.
+pub(super) fn sums<const N: usize>(records: &impl Records, table: Table, index: u32) -> [u64; N] {
     let each = records.records(table);
-    let mut sums = [0_u64; 2];
+    let mut sums = [0_u64; N];
     if index >= each {
         return sums;
     }
@@ -174,12 +187,14 @@ pub(super) fn split(word: u64) -> [u32; 2] {
 }
 
 /// Tables in plain memory.
+#[cfg(test)]
 pub(super) struct Memory {
-    tables: [Box<[AtomicU64]>; 10],
+    tables: [Box<[AtomicU64]>; 12],
     pairs: HashMap<PairKey, u32>,
     most_pairs: usize,
 }
 
+#[cfg(test)]
 impl Memory {
     /// Zeroed tables of these sizes.
     pub(super) fn new(sizes: &Capacities) -> Self {
@@ -192,8 +207,10 @@ impl Memory {
             (Table::Hops, sizes.hops),
             (Table::Locators, sizes.locators),
             (Table::Carried, PROCESSORS * sizes.leaves),
-            (Table::Traffic, PROCESSORS * sizes.pairs),
-            (Table::Verdicts, PROCESSORS * VERDICTS),
+            (Table::Received, PROCESSORS * sizes.pairs),
+            (Table::Verdicts, PROCESSORS * CACHED),
+            (Table::NextHops, PROCESSORS * sizes.hops),
+            (Table::Tunnels, PROCESSORS * CACHED),
         ]
         .map(|(table, records)| {
             let words = records as usize * table.width();
@@ -202,21 +219,24 @@ impl Memory {
         Self { tables, pairs: HashMap::new(), most_pairs: sizes.pairs as usize }
     }
 
-    /// The record of traffic between two locators.
-    #[cfg(test)]
+    /// Where what comes from one locator to another is counted.
     pub(super) fn pair(&self, key: PairKey) -> Option<u32> {
         self.pairs.get(&key).copied()
     }
 }
 
+#[cfg(test)]
 impl Records for Memory {
     fn records(&self, table: Table) -> u32 {
         let records = self.tables[table as usize].len() / table.width();
         let records = u32::try_from(records).unwrap_or(u32::MAX);
-        if matches!(table, Table::Carried | Table::Traffic | Table::Verdicts) {
-            records / PROCESSORS
-        } else {
-            records
+        match table {
+            Table::Carried
+            | Table::Received
+            | Table::Verdicts
+            | Table::NextHops
+            | Table::Tunnels => records / PROCESSORS,
+            _ => records,
         }
     }
 
@@ -229,11 +249,11 @@ impl Records for Memory {
         self.tables[table as usize].get(start..start + table.width()).unwrap_or_default()
     }
 
-    fn set_pair(&mut self, key: PairKey, traffic: u32) -> Result<(), Full> {
+    fn set_pair(&mut self, key: PairKey, received: u32) -> Result<(), Full> {
         if self.pairs.len() >= self.most_pairs && !self.pairs.contains_key(&key) {
             return Err(Full);
         }
-        self.pairs.insert(key, traffic);
+        self.pairs.insert(key, received);
         Ok(())
     }
 
@@ -243,8 +263,10 @@ impl Records for Memory {
 }
 
 /// Of tables in plain memory, which no program fills.
+#[cfg(test)]
 const PROCESSORS: u32 = 2;
-const VERDICTS: u32 = 4;
+#[cfg(test)]
+const CACHED: u32 = 4;
 
 #[cfg(test)]
 mod tests {
@@ -255,21 +277,21 @@ mod tests {
     fn what_all_processors_counted_is_read_once() {
         let records = Memory::new(&LEAST);
         let count = |processor: u32, what| {
-            let word = &records.words(Table::Traffic, processor * LEAST.pairs + 1)[0];
+            let word = &records.words(Table::Received, processor * LEAST.pairs + 1)[0];
             word.fetch_add(what, Relaxed);
         };
-        let mut reading = Reading::new(&records, Table::Traffic, 1);
+        let mut reading = Reading::new(&records, Table::Received, 1);
         assert_eq!(reading.take(&records), None);
         (0..PROCESSORS).for_each(|part| count(part, 5));
-        assert_eq!(reading.take(&records), Some([10, 0]));
+        assert_eq!(reading.take(&records), Some([10]));
         assert_eq!(reading.take(&records), None);
-        let mut next = Reading::new(&records, Table::Traffic, 1);
+        let mut next = Reading::new(&records, Table::Received, 1);
         count(1, 3);
-        assert_eq!(next.take(&records), Some([3, 0]), "whoever uses the record next");
-        assert_eq!(next.take_up_to([12, 0]), None, "less than before");
+        assert_eq!(next.take(&records), Some([3]), "whoever uses the record next");
+        assert_eq!(next.take_up_to([12]), None, "less than before");
         count(0, 1);
-        assert_eq!(next.take(&records), Some([1, 0]), "as if it had not been less");
-        let mut absent = Reading::new(&records, Table::Traffic, LEAST.pairs);
+        assert_eq!(next.take(&records), Some([1]), "as if it had not been less");
+        let mut absent = Reading::<1>::new(&records, Table::Received, LEAST.pairs);
         assert_eq!(absent.take(&records), None, "no record, though there is memory behind");
     }
 }

@@ -86,6 +86,7 @@ impl Slab {
     }
 
     /// Records given out and not released, the roundings included.
+    #[cfg(test)]
     pub(super) fn used(&self) -> u32 {
         self.used
     }

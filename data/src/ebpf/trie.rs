@@ -74,6 +74,7 @@ impl Trie {
     }
 
     /// Nodes in use.
+    #[cfg(test)]
     pub(super) fn nodes(&self) -> u32 {
         self.nodes.used()
     }
@@ -289,6 +290,7 @@ impl Trie {
 
 /// The leaf of the longest prefix that contains `address`, 0 when none does. The program does the
 /// same; tests hold both to it.
+#[cfg(test)]
 pub(super) fn lookup(records: &impl Records, start: Start, address: IpAddr) -> u32 {
     let key = Key::of(address);
     let likely = if start.wide == 0 { 0 } else { likely_match(records, start.wide, key) };
@@ -297,6 +299,7 @@ pub(super) fn lookup(records: &impl Records, start: Start, address: IpAddr) -> u
 
 /// The same from the first of the nodes that lie side by side, 0 when that takes more than to follow
 /// the octets.
+#[cfg(test)]
 fn likely_match(records: &impl Records, wide: u32, key: Key) -> u32 {
     let mut at = wide + u32::from(key.octet(0));
     for depth in 1..4 {
@@ -309,6 +312,7 @@ fn likely_match(records: &impl Records, wide: u32, key: Key) -> u32 {
     0
 }
 
+#[cfg(test)]
 fn longest_match(records: &impl Records, root: u32, key: Key) -> u32 {
     let (mut at, mut above, mut depth, mut skips) = (root, root, 0, false);
     for _ in 0..=16 {

@@ -23,7 +23,7 @@ fn interfaces_whose_numbers_meet_have_a_place_each() {
     loaded.set_port(meeting(7), Some(port(meeting(7)))).unwrap();
     loaded.set_port(meeting(8), Some(port(meeting(8)))).unwrap();
     let mut there: Vec<_> =
-        Port::places(5).map(|place| loaded.ports.get(&place, 0).unwrap().ifindex).collect();
+        Port::places(5).map(|place| split(first(loaded.port(0, place)))[0]).collect();
     there.sort_unstable();
     assert_eq!(there, [0, 1, 3, 4, 5, 6, 7, 8].map(meeting));
 }
@@ -148,7 +148,8 @@ fn frame(protocol: u8, to: [u8; 4], payload: &[u8]) -> Vec<u8> {
 
 /// The answers about pairs of hosts that the program keeps.
 fn answers(storage: &Storage) -> Vec<Vec<u64>> {
-    let records = (0..storage.verdicts.len()).map(|index| storage.verdicts.words(index));
+    let all = storage.processors() * storage.records(Table::Verdicts);
+    let records = (0..all).map(|index| storage.words(Table::Verdicts, index));
     let records = records.map(|words| words.iter().map(|word| word.load(Relaxed)).collect());
     records.filter(|record: &Vec<u64>| record.iter().any(|word| *word != 0)).collect()
 }

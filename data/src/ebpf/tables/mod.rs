@@ -88,9 +88,9 @@ impl<R: Records> Tables<R> {
                 self.groups.clear(&self.records, now, parts, id);
             }
             Update::Peers(rloc, peers) => {
-                self.pairs.set_peers(&mut self.records, now, rloc, &peers);
+                self.pairs.set_peers(&mut self.records, rloc, &peers);
             }
-            Update::PeersGone(rloc) => self.pairs.clear_peers(&mut self.records, now, rloc),
+            Update::PeersGone(rloc) => self.pairs.clear_peers(&mut self.records, rloc),
         }
         if self.is_full() { Err(Full) } else { Ok(()) }
     }
@@ -100,20 +100,16 @@ impl<R: Records> Tables<R> {
         self.routes.starts(instance)
     }
 
-    /// Where the program reads.
-    pub(super) fn records(&self) -> &R {
-        &self.records
-    }
-
     /// Nodes in use.
+    #[cfg(test)]
     pub(super) fn nodes(&self) -> u32 {
         self.routes.nodes()
     }
 
     /// Adds what went between locators to the counters of the FIB. Looks at every pair.
-    pub(super) fn sync_traffic(&mut self) {
-        self.pairs.sync(&self.records);
-        self.replaced.iter_mut().for_each(|old| old.pairs.sync(&old.records));
+    pub(super) fn sync_traffic(&mut self, now: Instant) {
+        self.pairs.sync(&self.records, now);
+        self.replaced.iter_mut().for_each(|old| old.pairs.sync(&old.records, now));
     }
 
     /// Adds what each entry carried to the counters of the FIB. Looks at every entry.
@@ -191,7 +187,8 @@ impl<R: Records> Tables<R> {
         let processors = self.records.processors() as usize;
         8 * match table {
             Table::Leaves => table.width() + processors * Table::Carried.width(),
-            Table::Traffic => processors * table.width(),
+            Table::Received => processors * table.width(),
+            Table::Hops => table.width() + processors * Table::NextHops.width(),
             _ => table.width(),
         }
     }
@@ -201,7 +198,7 @@ impl<R: Records> Tables<R> {
         let [groups, ways, locators] = self.groups.slabs();
         let [hops, slots] = self.ways.slabs();
         let leaves = (Table::Leaves, self.routes.slab());
-        let pairs = (Table::Traffic, self.pairs.slab());
+        let pairs = (Table::Received, self.pairs.slab());
         [leaves, groups, ways, locators, hops, slots, pairs]
     }
 
@@ -221,7 +218,7 @@ impl<R: Records> Tables<R> {
             let over = now.saturating_duration_since(old.since) >= RETIREMENT;
             if over {
                 old.routes.sync(&old.records);
-                old.pairs.sync(&old.records);
+                old.pairs.sync(&old.records, now);
             }
             !over
         });

@@ -1,22 +1,31 @@
 //! What goes between locators, and who counts it.
+//!
+//! What is sent is counted with the hop. What is received the program counts with what it keeps of
+//! pairs of locators, and moves it to the pair's record when that has to make room: each packet would
+//! otherwise wait for one more cache line.
 
 use std::collections::HashMap;
 use std::net::IpAddr;
 use std::sync::Arc;
+use std::sync::atomic::Ordering::{Acquire, Relaxed};
 use std::time::Instant;
 
 use foldhash::fast::RandomState;
 use weft_fib::{Pair, Peer, Update};
 
 use crate::ebpf::layout::{PairKey, mapped};
-use crate::ebpf::records::{Reading, Records, Table};
+use crate::ebpf::records::{Reading, Records, Table, split};
 use crate::ebpf::slab::Slab;
 
-/// The records of traffic.
+/// The records of what is received.
 pub(super) struct Pairs {
     slab: Slab,
     /// By record.
     entries: Vec<Option<Entry>>,
+    /// Those nobody needs any more, and their records. They are looked at once more.
+    gone: Vec<(u32, Entry)>,
+    /// By hop.
+    hops: Vec<Option<SentBy>>,
     /// By the address of the counter, which is there as long as the entry is.
     numbers: HashMap<usize, u32, RandomState>,
     /// By remote locator, in the order of our addresses, each once.
@@ -25,20 +34,27 @@ pub(super) struct Pairs {
     refused: bool,
 }
 
-/// A record of traffic in use.
+/// A record in use.
 struct Entry {
     pair: Arc<Pair>,
-    traffic: Reading,
+    received: Reading<1>,
+    /// As it stands in the record.
+    life: u32,
     /// Hops and peers that name it.
     users: u32,
 }
 
-impl Entry {
+/// What a hop sends.
+struct SentBy {
+    sent: Reading<1>,
+    pair: Arc<Pair>,
+}
+
+impl SentBy {
     /// Moves what was counted to the FIB's counters.
     fn count(&mut self, records: &impl Records) {
-        if let Some([sent, received]) = self.traffic.take(records) {
+        if let Some([sent]) = self.sent.take(records) {
             self.pair.send(sent);
-            self.pair.receive(received);
         }
     }
 }
@@ -54,6 +70,8 @@ impl Default for Pairs {
         Self {
             slab: Slab::endless(),
             entries: Vec::new(),
+            gone: Vec::new(),
+            hops: Vec::new(),
             numbers: HashMap::default(),
             peers: HashMap::default(),
             refused: false,
@@ -72,34 +90,47 @@ impl Pairs {
             return number;
         }
         let number = self.slab.take_one().unwrap_or(0);
-        let traffic = Reading::new(records, Table::Traffic, number);
-        put(&mut self.entries, number, Entry { pair: pair.clone(), traffic, users: 1 });
+        let life = new_life(records, number);
+        let received = Reading::new(records, Table::Received, number);
+        put(&mut self.entries, number, Entry { pair: pair.clone(), received, life, users: 1 });
         self.numbers.insert(address, number);
         number
     }
 
     /// Ends one use of a record.
-    pub(super) fn leave(&mut self, records: &impl Records, now: Instant, number: u32) {
+    pub(super) fn leave(&mut self, number: u32) {
         let Some(entry) = self.entry(number) else { return };
         entry.users -= 1;
         if entry.users > 0 {
             return;
         }
-        entry.count(records);
-        let address = Arc::as_ptr(&entry.pair).addr();
-        self.numbers.remove(&address);
-        self.entries[number as usize] = None;
-        self.slab.release(now, number, 1);
+        let entry = self.entries.get_mut(number as usize).and_then(Option::take);
+        if let Some(entry) = entry {
+            self.numbers.remove(&Arc::as_ptr(&entry.pair).addr());
+            self.gone.push((number, entry));
+        }
+    }
+
+    /// Counts what a hop sends from now on, by the record that is its pair's.
+    pub(super) fn add_hop(&mut self, records: &impl Records, hop: u32, number: u32) {
+        let Some(entry) = self.entry(number) else { return };
+        let pair = entry.pair.clone();
+        put(
+            &mut self.hops,
+            hop,
+            SentBy { sent: Reading::new(records, Table::NextHops, hop), pair },
+        );
+    }
+
+    /// Counts it no more.
+    pub(super) fn remove_hop(&mut self, records: &impl Records, hop: u32) {
+        if let Some(mut sent) = self.hops.get_mut(hop as usize).and_then(Option::take) {
+            sent.count(records);
+        }
     }
 
     /// Replaces our addresses at which packets of a remote locator are counted.
-    pub(super) fn set_peers(
-        &mut self,
-        records: &mut impl Records,
-        now: Instant,
-        rloc: IpAddr,
-        peers: &[Peer],
-    ) {
+    pub(super) fn set_peers(&mut self, records: &mut impl Records, rloc: IpAddr, peers: &[Peer]) {
         let mut known: Vec<Known> = Vec::with_capacity(peers.len());
         for peer in peers {
             if known.iter().all(|other| other.local != peer.local) {
@@ -117,7 +148,7 @@ impl Pairs {
             if known.iter().all(|new| new.local != local) {
                 records.clear_pair(key(local, rloc));
             }
-            self.leave(records, now, number);
+            self.leave(number);
         }
         if !known.is_empty() {
             self.peers.insert(rloc, known);
@@ -125,13 +156,36 @@ impl Pairs {
     }
 
     /// Counts packets of a remote locator no more.
-    pub(super) fn clear_peers(&mut self, records: &mut impl Records, now: Instant, rloc: IpAddr) {
-        self.set_peers(records, now, rloc, &[]);
+    pub(super) fn clear_peers(&mut self, records: &mut impl Records, rloc: IpAddr) {
+        self.set_peers(records, rloc, &[]);
     }
 
-    /// Moves what was counted to the FIB's counters.
-    pub(super) fn sync(&mut self, records: &impl Records) {
-        self.entries.iter_mut().flatten().for_each(|entry| entry.count(records));
+    /// Moves what was counted to the FIB's counters. Looks at every pair, every hop, and every record
+    /// that the program keeps of locators.
+    pub(super) fn sync(&mut self, records: &impl Records, now: Instant) {
+        self.hops.iter_mut().flatten().for_each(|hop| hop.count(records));
+        let kept = self
+            .entries
+            .iter_mut()
+            .zip(0..)
+            .filter_map(|(entry, number)| entry.as_mut().map(|entry| (number, entry)));
+        let gone = self.gone.iter_mut().map(|(number, entry)| (*number, entry));
+        // First the pairs, then what is held for them: what moves meanwhile is missing until the next
+        // time, and not there twice.
+        let all: Vec<_> = kept
+            .chain(gone)
+            .map(|(number, entry)| (number, entry.received.now(records), entry))
+            .collect();
+        let held = held(records);
+        for (number, [moved], entry) in all {
+            let held = held.get(&[number, entry.life]).copied().unwrap_or(0);
+            if let Some([received]) = entry.received.take_up_to([moved.wrapping_add(held)]) {
+                entry.pair.receive(received);
+            }
+        }
+        for (number, _) in self.gone.drain(..) {
+            self.slab.release(now, number, 1);
+        }
     }
 
     pub(super) fn snapshot(&self) -> impl Iterator<Item = Update> {
@@ -161,6 +215,36 @@ impl Pairs {
     fn entry(&mut self, number: u32) -> Option<&mut Entry> {
         self.entries.get_mut(number as usize)?.as_mut()
     }
+}
+
+/// Gives a record a new life, and what it is.
+fn new_life(records: &impl Records, number: u32) -> u32 {
+    let each = records.records(Table::Received);
+    let records = (0..records.processors())
+        .filter(|_| number < each)
+        .filter_map(|processor| records.words(Table::Received, processor * each + number).get(1));
+    let mut life = 0;
+    for word in records {
+        [life, _] = split(word.load(Relaxed)).map(|half| half.wrapping_add(1));
+        word.store(life.into(), Relaxed);
+    }
+    life
+}
+
+/// What the program holds for pairs, by record and life.
+fn held(records: &impl Records) -> HashMap<[u32; 2], u64, RandomState> {
+    let tunnels = records.processors() * records.records(Table::Tunnels);
+    let mut all = HashMap::default();
+    for index in 0..tunnels {
+        let [.., pair, received, _] = records.words(Table::Tunnels, index) else { continue };
+        let (whose, received) = (pair.load(Acquire), received.load(Acquire));
+        // the program may begin to count for another just now
+        if received != 0 && pair.load(Acquire) == whose {
+            let sum: &mut u64 = all.entry(split(whose)).or_default();
+            *sum = sum.wrapping_add(received);
+        }
+    }
+    all
 }
 
 fn key(local: IpAddr, remote: IpAddr) -> PairKey {

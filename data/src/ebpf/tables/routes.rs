@@ -38,7 +38,7 @@ struct Root {
 struct Entry {
     target: Target,
     usage: Arc<Usage>,
-    carried: Reading,
+    carried: Reading<2>,
     /// Differs from that of who had the leaf before.
     life: u32,
 }
@@ -181,6 +181,7 @@ impl Routes {
     }
 
     /// Nodes in use.
+    #[cfg(test)]
     pub(super) fn nodes(&self) -> u32 {
         self.trie.nodes()
     }

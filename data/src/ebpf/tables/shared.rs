@@ -50,14 +50,16 @@ impl<K: Hash + Eq> Shared<K> {
         (Claim { content, first }, true)
     }
 
-    /// Gives a claim back. The run ends with the last one.
-    pub(super) fn give_back(&mut self, now: Instant, claim: &Claim<K>, length: usize) {
-        let Some(run) = self.known.get_mut(&claim.content) else { return };
+    /// Gives a claim back. True when it was the last one, with which the run ends.
+    pub(super) fn give_back(&mut self, now: Instant, claim: &Claim<K>, length: usize) -> bool {
+        let Some(run) = self.known.get_mut(&claim.content) else { return false };
         run.users -= 1;
-        if run.users == 0 {
+        let ends = run.users == 0;
+        if ends {
             self.slab.release(now, run.first, length);
             self.known.remove(&claim.content);
         }
+        ends
     }
 
     /// The records it gives out.

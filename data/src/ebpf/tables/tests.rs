@@ -13,7 +13,7 @@ use weft_packet::addr::{EidPrefix, Prefix};
 use super::*;
 use crate::ebpf::LEAST;
 use crate::ebpf::layout::{Leaf, PairKey, mapped};
-use crate::ebpf::records::{Memory, first, split};
+use crate::ebpf::records::{Memory, first, join, split};
 use crate::ebpf::trie;
 
 const LARGE: Capacities = Capacities {
@@ -171,7 +171,8 @@ impl Router {
     }
 
     /// True when nothing is in use any more.
-    fn is_empty(&self) -> bool {
+    fn is_empty(&mut self) -> bool {
+        self.tables.sync_traffic(self.now);
         let used: Vec<_> = self.tables.slabs().map(|(_, slab)| slab.used()).into();
         // One leaf belongs to the tries.
         used == [1, 0, 0, 0, 0, 0, 0] && self.tables.nodes() == 0
@@ -377,8 +378,10 @@ fn carry(tables: &Tables<Memory>, hash: u32, locator: u8) {
     let mapped = |host| Ipv4Addr::new(192, 0, 2, host).to_ipv6_mapped().octets();
     let key = PairKey { local: mapped(100), remote: mapped(locator) };
     let pair = records.pair(key).unwrap();
-    add(Table::Traffic, pair, 0, u64::from(hash));
-    add(Table::Traffic, pair, 1, 1);
+    let mut hops = 1..records.records(Table::Hops);
+    let of_pair = |hop: &u32| split(records.words(Table::Hops, *hop)[4].load(Relaxed))[1] == pair;
+    add(Table::NextHops, hops.find(of_pair).unwrap(), 0, u64::from(hash));
+    add(Table::Received, pair, 0, 1);
 }
 
 #[test]
@@ -388,12 +391,62 @@ fn what_the_program_counts_reaches_the_fib_once() {
     carry(&router.tables, 4, 2);
     for _ in 0..2 {
         router.tables.sync_usage();
-        router.tables.sync_traffic();
+        router.tables.sync_traffic(router.now);
     }
     let usage = router.fib.routes(None)[0].usage;
     assert_eq!((usage.packets, usage.bytes), (2, 200));
     let sent: Vec<_> = router.fib.traffic().iter().map(|pair| (pair.sent, pair.received)).collect();
     assert_eq!(sent, [(3, 1), (4, 1)]);
+}
+
+/// Has the program hold packets for whoever counts what comes from a locator.
+fn hold(tables: &Tables<Memory>, tunnel: u32, locator: u8, packets: u64) {
+    let records = &tables.records;
+    let mapped = |host| Ipv4Addr::new(192, 0, 2, host).to_ipv6_mapped().octets();
+    let pair = records.pair(PairKey { local: mapped(100), remote: mapped(locator) }).unwrap();
+    let [life, _] = split(records.words(Table::Received, pair)[1].load(Relaxed));
+    let words = records.words(Table::Tunnels, tunnel);
+    words[5].store(join([pair, life]), Relaxed);
+    words[6].store(packets, Relaxed);
+}
+
+#[test]
+fn what_the_program_holds_is_counted_once_wherever_it_moves() {
+    let mut router = site(&LARGE);
+    let received = |router: &mut Router| {
+        router.tables.sync_traffic(router.now);
+        router.fib.traffic().iter().map(|pair| pair.received).sum::<u64>()
+    };
+    let [first, last] = [0, 7];
+    hold(&router.tables, first, 1, 3);
+    hold(&router.tables, last, 1, 2);
+    assert_eq!((received(&mut router), received(&mut router)), (5, 5));
+    carry(&router.tables, 0, 1);
+    hold(&router.tables, first, 1, 2);
+    assert_eq!(received(&mut router), 5, "one of them moved to the pair");
+    hold(&router.tables, last, 2, 1);
+    assert_eq!(received(&mut router), 6, "two of them are lost, one is the other pair's");
+    hold(&router.tables, first, 1, 4);
+    assert_eq!(received(&mut router), 6, "less than there was");
+    hold(&router.tables, first, 1, 5);
+    assert_eq!(received(&mut router), 7);
+}
+
+#[test]
+fn what_is_held_for_a_pair_that_goes_is_counted_and_not_for_the_next_one() {
+    let mut router = site(&LARGE);
+    let received = |router: &mut Router| -> Vec<_> {
+        router.tables.sync_traffic(router.now);
+        router.fib.traffic().iter().map(|pair| (pair.rloc, pair.received)).collect()
+    };
+    hold(&router.tables, 0, 1, 3);
+    router.say([group(1, &[path(rloc(false, 2), 1)])]).unwrap();
+    assert_eq!(received(&mut router), [(rloc(false, 1), 3)]);
+    router.now += Duration::from_secs(1);
+    router.say([group(1, &[path(rloc(false, 3), 1)])]).unwrap();
+    assert_eq!(received(&mut router), [(rloc(false, 1), 3)]);
+    hold(&router.tables, 0, 3, 1);
+    assert_eq!(received(&mut router), [(rloc(false, 1), 3), (rloc(false, 3), 1)]);
 }
 
 #[test]

@@ -31,7 +31,7 @@ type Octets = [u64; Table::Hops.width()];
 pub(super) struct UsedWay {
     hops: Claim<Box<[Octets]>>,
     choice: UsedChoice,
-    /// Records of traffic.
+    /// Whose packets by each hop are.
     pairs: Vec<u32>,
 }
 
@@ -74,9 +74,10 @@ impl Ways {
             way.hops().iter().zip(&numbers).map(|(hop, pair)| octets(hop, *pair)).collect();
         let (hops, new) = self.hops.claim(content.clone(), content.len());
         if new {
-            for (index, hop) in (hops.first..).zip(&content) {
+            for (index, (hop, pair)) in (hops.first..).zip(content.iter().zip(&numbers)) {
                 self.version = self.version.wrapping_add(1);
                 fill(records.words(Table::Hops, index), with_version(*hop, self.version));
+                pairs.add_hop(records, index, *pair);
             }
         }
         UsedWay { hops, choice: self.choice(records, way.slots()), pairs: numbers }
@@ -89,10 +90,14 @@ impl Ways {
         pairs: &mut Pairs,
         way: UsedWay,
     ) {
-        self.hops.give_back(now, &way.hops, way.pairs.len());
+        if self.hops.give_back(now, &way.hops, way.pairs.len()) {
+            for (index, _) in (way.hops.first..).zip(&way.pairs) {
+                pairs.remove_hop(records, index);
+            }
+        }
         self.give_back_choice(now, &way.choice);
         for pair in way.pairs {
-            pairs.leave(records, now, pair);
+            pairs.leave(pair);
         }
     }
 
