@@ -434,19 +434,38 @@ fn what_the_program_holds_is_counted_once_wherever_it_moves() {
 
 #[test]
 fn what_is_held_for_a_pair_that_goes_is_counted_and_not_for_the_next_one() {
-    let mut router = site(&LARGE);
-    let received = |router: &mut Router| -> Vec<_> {
-        router.tables.sync_traffic(router.now);
+    let router = site(&LARGE);
+    let pair_of = |host| {
+        router.tables.pairs.snapshot().find_map(|update| match update {
+            Update::Peers(remote, peers) if remote == rloc(false, host) => {
+                Some(peers[0].pair.clone())
+            }
+            _ => None,
+        })
+    };
+    let counted = || -> Vec<_> {
         router.fib.traffic().iter().map(|pair| (pair.rloc, pair.received)).collect()
     };
-    hold(&router.tables, 0, 1, 3);
-    router.say([group(1, &[path(rloc(false, 2), 1)])]).unwrap();
-    assert_eq!(received(&mut router), [(rloc(false, 1), 3)]);
-    router.now += Duration::from_secs(1);
-    router.say([group(1, &[path(rloc(false, 3), 1)])]).unwrap();
-    assert_eq!(received(&mut router), [(rloc(false, 1), 3)]);
-    hold(&router.tables, 0, 3, 1);
-    assert_eq!(received(&mut router), [(rloc(false, 1), 3), (rloc(false, 3), 1)]);
+    let (mut pairs, records, mut now) = (Pairs::default(), Memory::new(&LARGE), router.now);
+    let hold = |number: u32, packets| {
+        let [life, _] = split(records.words(Table::Received, number)[1].load(Relaxed));
+        let words = records.words(Table::Tunnels, 0);
+        words[5].store(join([number, life]), Relaxed);
+        words[6].store(packets, Relaxed);
+    };
+    let number = pairs.join(&records, &pair_of(1).unwrap());
+    hold(number, 3);
+    pairs.leave(number);
+    pairs.sync(&records, now);
+    assert_eq!(counted(), [(rloc(false, 1), 3)]);
+    now += Duration::from_secs(1);
+    pairs.wake(now);
+    assert_eq!(pairs.join(&records, &pair_of(2).unwrap()), number, "used again");
+    pairs.sync(&records, now);
+    assert_eq!(counted(), [(rloc(false, 1), 3)]);
+    hold(number, 1);
+    pairs.sync(&records, now);
+    assert_eq!(counted(), [(rloc(false, 1), 3), (rloc(false, 2), 1)]);
 }
 
 #[test]
