@@ -130,6 +130,7 @@ ASSERT_LAYOUT(OFFSET(cpu, counts.decapsulated_packets), 64);
 ASSERT_LAYOUT(OFFSET(cpu, counts.exceptions), 96);
 ASSERT_LAYOUT(OFFSET(cpu, ports), 256);
 ASSERT_LAYOUT(OFFSET(cpu, verdicts), 256 + PORTS * 16);
-ASSERT_LAYOUT(sizeof(struct cpu), OFFSET(cpu, verdicts) + VERDICTS * 64 + TUNNELS * 64 + HOSTS * 128);
+ASSERT_LAYOUT(sizeof(struct cpu),
+              OFFSET(cpu, verdicts) + VERDICTS * 64 + TUNNELS * 64 + HOSTS * 128);
 
 #endif

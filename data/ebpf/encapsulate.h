@@ -130,7 +130,8 @@ INLINE int encapsulate(struct __sk_buff *skb, struct cpu *cpu, const struct port
         return TCX_NEXT;
     verdict = verdict_on(&packet, port, cpu);
     if (unlikely(verdict->target.kind < LEAF_ENCAP))
-        return verdict->leaf && verdict->target.kind == LEAF_NONE ? except(EXCEPTION_MISS) : TCX_NEXT;
+        return verdict->leaf && verdict->target.kind == LEAF_NONE ? except(EXCEPTION_MISS)
+                                                                  : TCX_NEXT;
     if (unlikely(packet.fragment))
         return except(EXCEPTION_FRAGMENT);
     if (unlikely(packet.extended))

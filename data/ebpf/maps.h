@@ -69,8 +69,6 @@ struct scratch {
     struct entry entry;
 };
 
-/* A packet waits for each cache line it needs, so no record of a cache lies on more than it must. */
-
 /* Neighbours that are remembered, for each processor. */
 #define NEIGHBOURS 4096
 

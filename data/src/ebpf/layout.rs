@@ -1,9 +1,9 @@
 //! What user space and the program in the kernel tell each other: the values of the maps.
 //!
-//! The same types are in `data/ebpf/weft.h`; both files assert sizes and offsets. Numbers are in
-//! host order. An IP address fills 16 octets, IPv4 the first four of them, except in `locators` and
-//! the keys of `pairs` and `locals`, where IPv4 is mapped into IPv6. Index 0 of nodes, leaves,
-//! groups, ways, slots, hops, locators, carried and received means "none".
+//! The same types are in `data/ebpf/weft.h` and `cpu.h`; all three assert sizes and offsets. Numbers
+//! are in host order. An IP address fills 16 octets, IPv4 the first four of them, except in
+//! `locators` and the keys of `pairs` and `locals`, where IPv4 is mapped into IPv6. Index 0 of nodes,
+//! leaves, groups, ways, slots, hops, locators, carried and received means "none".
 
 use std::array;
 use std::mem::{offset_of, size_of};

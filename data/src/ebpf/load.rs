@@ -140,6 +140,10 @@ impl Loaded {
         let [whose, what] = port.unwrap_or_default().words();
         for processor in 0..self.cpus.len() {
             let words = self.port(processor, place);
+            let [known, told] = [first(words), words.get(1..).map_or(0, first)];
+            if [known, told] == [whose, what] {
+                continue; // it forwards, and shall not stop for a moment
+            }
             publish(words, 0);
             fill(words, [0, what]);
             publish(words, whose);
