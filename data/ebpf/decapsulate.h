@@ -142,7 +142,7 @@ INLINE int deliver(struct __sk_buff *skb, const struct arrival *arrival, void *i
                      arrival->locators[3]))
         return except(EXCEPTION_SOURCE_CHECK);
     if (unlikely(host->kind & HOST_ONWARD))
-        return reencapsulate(skb, host, arrival->frame, class, arrival->tunnel);
+        return reencapsulate(skb, &packet, host, arrival->frame, class, arrival->tunnel);
     if (unlikely(!host->way.ifindex))
         return except(EXCEPTION_ROUTE);
     if (unlikely(packet.wire > host->way.mtu))

@@ -92,6 +92,68 @@ INLINE u32 leaf_of(const struct instance *instance, struct key address, bool v6)
     return longest_match(root, address.hi, address.lo);
 }
 
+/* How long the prefix of a leaf is. */
+INLINE u32 length_of(u32 leaf)
+{
+    const struct leaf *of = RECORD(leaves, leaf);
+
+    return of ? read_record((const u64 *)of).target.length : LENGTH_UNKNOWN;
+}
+
+/* Of two leaves the one of the longer prefix, the first of equal ones; 0 is none. */
+GLOBAL u32 longer_of(u32 first, u32 second)
+{
+    if (!first || !second)
+        return first | second;
+    return length_of(second) > length_of(first) ? second : first;
+}
+
+/* The leaf of the longest prefix among the entries of a source-prefix; 0 = none contains the address. */
+GLOBAL u32 match_within(u32 index, u64 hi, u64 lo)
+{
+    const struct leaf *leaf = index == LEAF_UNKNOWN ? 0 : RECORD(leaves, index);
+    struct scope scope = read_record((const u64 *)leaf).scope;
+
+    return scope.root ? longest_match(scope.root, hi, lo) : LEAF_UNKNOWN;
+}
+
+/* The next wider source-prefix than this one. */
+GLOBAL u32 wider_than(u32 index)
+{
+    const struct leaf *leaf = index == LEAF_UNKNOWN ? 0 : RECORD(leaves, index);
+
+    return read_record((const u64 *)leaf).scope.wider;
+}
+
+/*
+ * The leaf of the longest prefix among the entries of all source-prefixes that contain a source, and
+ * of the longest source-prefix that has it; 0 = none does. `root` is where source-prefixes are found.
+ */
+GLOBAL u32 scoped_match(u32 root, u64 source_hi, u64 source_lo, u64 hi, u64 lo)
+{
+    u32 index = root == SCOPES_UNKNOWN ? LEAF_UNKNOWN : longest_match(root, source_hi, source_lo);
+    u32 best = 0;
+
+    for (u32 step = 0; step <= 128 && index; step++) {
+        best = longer_of(best, match_within(index, hi, lo));
+        index = wider_than(index);
+    }
+    return best;
+}
+
+/* The leaf for packets from one address to another; 0 = there is none. */
+INLINE u32 leaf_between(const struct instance *instance, struct key source, struct key destination,
+                        bool v6)
+{
+    u32 scopes = v6 ? instance->scopes6 : instance->scopes4;
+    u32 leaf = leaf_of(instance, destination, v6);
+
+    if (likely(!scopes))
+        return leaf;
+    return longer_of(
+        scoped_match(scopes, source.hi, source.lo, destination.hi, destination.lo), leaf);
+}
+
 /* Whether an address is behind us, in the instance with this index. */
 GLOBAL int is_local(u32 instance, u64 hi, u64 lo, u32 v6)
 {
@@ -155,7 +217,7 @@ INLINE u32 judge(const struct instance *instance, u32 index, const struct verdic
     if (!(instance->flags & INSTANCE_ANY_SOURCE)
         && !is_local(index, packet->source.hi, packet->source.lo, v6))
         return 0;
-    return leaf_of(instance, packet->destination, v6);
+    return leaf_between(instance, packet->source, packet->destination, v6);
 }
 
 /* The hop of a group that has no other; 0 if it has several, or none. */

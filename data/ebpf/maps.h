@@ -198,6 +198,7 @@ INLINE u64 current_generation(struct cpu *cpu)
 union record {
     u64 word;
     struct target target;
+    struct scope scope;
     struct choice choice;
     struct run run;
 };

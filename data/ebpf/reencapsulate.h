@@ -29,12 +29,27 @@ INLINE u64 sum_of(const u16 *words, u32 octets)
     return sum;
 }
 
+/* The leaf for packets from an address to a host; 0 = there is none. */
+GLOBAL u32 leaf_to(struct host *host, u64 hi, u64 lo)
+{
+    struct key source = { hi, lo };
+    struct instance *instance = host ? RECORD(instances, host->instance) : 0;
+    u32 leaf;
+
+    if (!host || !instance || instance->id != host->id)
+        return except(EXCEPTION_INSTANCE), 0;
+    leaf = leaf_between(instance, source, host->address, host->v6);
+    if (!leaf)
+        except(EXCEPTION_MISS);
+    return leaf;
+}
+
 /*
- * Decides how a packet goes into a tunnel that came out of one and is on its way to `host`. `frame`
- * are the octets of the Ethernet header that VXLAN has in front of it, `class` is what it is to
- * have. False if it cannot leave here.
+ * Decides how a packet goes into a tunnel that came out of one and is on its way to `host`, as the
+ * leaf says. `frame` are the octets of the Ethernet header that VXLAN has in front of it, `class` is
+ * what it is to have. False if it cannot leave here.
  */
-GLOBAL u32 choose_tunnel(struct __sk_buff *skb, struct host *host, u32 frame, u32 class)
+GLOBAL u32 choose_tunnel(struct __sk_buff *skb, struct host *host, u32 frame, u32 class, u32 leaf)
 {
     void *start = (void *)(long)skb->data + sizeof(struct ethernet);
     void *end = (void *)(long)skb->data_end;
@@ -43,7 +58,6 @@ GLOBAL u32 choose_tunnel(struct __sk_buff *skb, struct host *host, u32 frame, u3
     u64 now = bpf_jiffies64();
     struct cpu *cpu = this_cpu();
     struct known_hop *known;
-    struct instance *instance;
     struct packet *packet;
     struct target target;
     struct entry *entry;
@@ -60,11 +74,8 @@ GLOBAL u32 choose_tunnel(struct __sk_buff *skb, struct host *host, u32 frame, u3
     if (!read_packet(packet, skb, inner, end, host->v6))
         return except(EXCEPTION_INNER), false;
     entry = &room->entry;
-    instance = RECORD(instances, host->instance);
-    if (!instance || instance->id != host->id)
-        return except(EXCEPTION_INSTANCE), false;
-    entry->leaf = leaf_of(instance, host->address, host->v6);
-    target = read_record(entry->leaf ? RECORD(leaves, entry->leaf) : 0).target;
+    entry->leaf = leaf;
+    target = read_record(RECORD(leaves, leaf)).target;
     if (target.kind != LEAF_ENCAP)
         return except(EXCEPTION_MISS), false;
     entry->instance = host->id;
@@ -126,10 +137,14 @@ GLOBAL int write_over(struct __sk_buff *skb, u32 tunnel)
 }
 
 /* A packet that came out of a tunnel and that the kernel routes to the TUN device again. */
-INLINE int reencapsulate(struct __sk_buff *skb, struct host *host, u32 frame, u32 class,
-                         u32 tunnel)
+INLINE int reencapsulate(struct __sk_buff *skb, const struct packet *packet, struct host *host,
+                         u32 frame, u32 class, u32 tunnel)
 {
-    return choose_tunnel(skb, host, frame, class) ? write_over(skb, tunnel) : TCX_NEXT;
+    u32 leaf = leaf_to(host, packet->source.hi, packet->source.lo);
+
+    if (!leaf || !choose_tunnel(skb, host, frame, class, leaf))
+        return TCX_NEXT;
+    return write_over(skb, tunnel);
 }
 
 #endif

@@ -31,7 +31,7 @@ INLINE bool ask_for_source(struct host *host, struct cpu *cpu)
 
     if (!instance || !(instance->flags & INSTANCE_USED))
         return false;
-    id = leaf_of(instance, host->source, host->v6);
+    id = leaf_between(instance, host->address, host->source, host->v6);
     target = read_record(id ? RECORD(leaves, id) : 0).target;
     if (target.kind == LEAF_ENCAP)
         return is_locator_of(target.group, host->locator[0], host->locator[1]);

@@ -70,7 +70,11 @@ struct instance {
     u32 device; /* ifindex of the TUN device, by which the kernel routes what was decapsulated */
     u32 flags;
     u32 wide4; /* the first of 256 nodes of depth 1, by first octet; 0 = only the root leads there */
+    u32 scopes4; /* nodes the lookups of source-prefixes start at, 0 = none has entries of its own, */
+    u32 scopes6; /* SCOPES_UNKNOWN = nobody knows which */
 };
+
+#define SCOPES_UNKNOWN 0xffffffffu
 
 #define NODE_CHILD 0x80000000u  /* a node one octet deeper */
 #define NODE_SKIPS 0x40000000u  /* a node more than one octet deeper */
@@ -99,13 +103,25 @@ enum leaf_kind {
 /* What to do with packets to a prefix. */
 struct target {
     u32 kind : 2;
-    u32 life : 30; /* which of the prefixes that had this leaf one after the other */
+    u32 length : 8; /* of the prefix */
+    u32 life : 22;  /* which of the prefixes that had this leaf one after the other */
     u32 group;     /* index into `groups`; with LEAF_HOP into `hops` */
 };
 
 /* A prefix: `leaves`. */
 struct leaf {
     struct target target;
+};
+
+/* The leaf of what nobody knows. It has a length that no prefix has. */
+#define LEAF_UNKNOWN 1
+#define LENGTH_UNKNOWN 255
+
+/* A source-prefix with entries of its own (RFC 8060 section 4.8), also in `leaves`. */
+struct scope {
+    u32 kind : 2;
+    u32 wider : 30; /* the leaf of the longest other one that contains it, 0 = there is none */
+    u32 root;       /* node the lookups of its entries start at, 0 = nobody knows them */
 };
 
 /*
@@ -215,12 +231,13 @@ ASSERT_LAYOUT(OFFSET(config, sole), 4);
 ASSERT_LAYOUT(OFFSET(config, generation), 8);
 ASSERT_LAYOUT(sizeof(struct port), 16);
 ASSERT_LAYOUT(OFFSET(port, flags), 8);
-ASSERT_LAYOUT(sizeof(struct instance), 24);
+ASSERT_LAYOUT(sizeof(struct instance), 32);
 ASSERT_LAYOUT(OFFSET(instance, device), 12);
 ASSERT_LAYOUT(sizeof(struct node), 1048);
 ASSERT_LAYOUT(OFFSET(node, depth), 16);
 ASSERT_LAYOUT(OFFSET(node, next), 24);
 ASSERT_LAYOUT(sizeof(struct leaf), 8);
+ASSERT_LAYOUT(sizeof(struct scope), 8);
 ASSERT_LAYOUT(sizeof(struct volume), 16);
 ASSERT_LAYOUT(sizeof(struct choice), 8);
 ASSERT_LAYOUT(sizeof(struct group), 16);

@@ -43,7 +43,7 @@ fn main() -> Result<(), Box<dyn Error>> {
         for prefix in prefixes.split(',') {
             let prefix: Prefix = prefix.parse()?;
             let eid = EidPrefix::new(InstanceId::DEFAULT, prefix);
-            fib.apply(Change::SetRoute { eid, source: Source::Static, route });
+            fib.apply(Change::SetRoute { key: eid.into(), source: Source::Static, route });
         }
     }
     fib.publish();

@@ -247,7 +247,7 @@ fn packets_are_counted_in_the_forwarding_table() {
     }
     let routes = a.fib.routes(None);
     let eid = "10.2.0.0/24".parse().unwrap();
-    let usage = routes.iter().find(|route| route.eid.prefix == eid).unwrap().usage;
+    let usage = routes.iter().find(|route| route.key.eid.prefix == eid).unwrap().usage;
     assert!(usage.bytes > 8 << 20 && usage.packets > 6000, "{usage:?}");
     let [sent] = a.fib.traffic()[..] else { panic!("one pair: {:?}", a.fib.traffic()) };
     let [got] = b.fib.traffic()[..] else { panic!("one pair: {:?}", b.fib.traffic()) };
@@ -445,8 +445,8 @@ fn each_instance_has_tables_of_its_own() {
                     let route = if local { Route::Local } else { Route::Encapsulate(GroupId(1)) };
                     let source = if local { Source::Local } else { Source::Static };
                     let default = eid(InstanceId::DEFAULT);
-                    plane.fib.apply(Change::ClearRoute { eid: default, source });
-                    plane.fib.apply(Change::SetRoute { eid: eid(seven), source, route });
+                    plane.fib.apply(Change::ClearRoute { key: default.into(), source });
+                    plane.fib.apply(Change::SetRoute { key: eid(seven).into(), source, route });
                     let family = if eid(seven).prefix.address().is_ipv6() { "-6" } else { "-4" };
                     if !local {
                         lab.ip(node, &format!("{family} route del {} dev weft0", default.prefix));

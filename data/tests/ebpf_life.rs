@@ -89,7 +89,7 @@ fn tables_grow_under_traffic_and_lose_nothing() {
             let prefix = Prefix::new(network.into(), 24).unwrap();
             let eid = EidPrefix::new(InstanceId::DEFAULT, prefix);
             let route = Route::Encapsulate(GroupId(1));
-            a.fib.apply(Change::SetRoute { eid, source: Source::Lisp, route });
+            a.fib.apply(Change::SetRoute { key: eid.into(), source: Source::Lisp, route });
             if n % 1000 == 0 {
                 a.publish();
             }
@@ -108,7 +108,7 @@ fn tables_grow_under_traffic_and_lose_nothing() {
     assert_eq!(a.fast().encapsulated, before_they_go.encapsulated, "programs of before count");
     let eid = "10.2.0.0/24".parse().unwrap();
     let routes = a.fib.routes(None);
-    let usage = routes.iter().find(|route| route.eid.prefix == eid).unwrap().usage;
+    let usage = routes.iter().find(|route| route.key.eid.prefix == eid).unwrap().usage;
     assert!(usage.packets >= u64::from(sent), "{usage:?}");
 }
 

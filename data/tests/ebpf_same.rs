@@ -17,8 +17,8 @@ use lab::{A, B, Lab, Plane};
 use weft_data::tun::{ByFamily, Dscp, HoldLimits, Options, SourceCheck, Ttl, Tun};
 use weft_fib::reference::Reference;
 use weft_fib::{
-    Change, DropReason, Encapsulation, GroupId, PairCount, Path, Route, Source, Uplink, UplinkId,
-    UsageCount,
+    Change, DropReason, EidKey, Encapsulation, GroupId, PairCount, Path, Route, Source, Uplink,
+    UplinkId, UsageCount,
 };
 use weft_packet::addr::{EidPrefix, InstanceId, Prefix};
 use weft_packet::ip::checksum::Sum;
@@ -31,7 +31,7 @@ struct Outcome {
     arrived: BTreeMap<Vec<u8>, usize>,
     carried: ByFamily,
     drops: Vec<(DropReason, u64)>,
-    usage: Vec<(EidPrefix, UsageCount)>,
+    usage: Vec<(EidKey, UsageCount)>,
     traffic: Vec<PairCount>,
     /// How many packets of all went by the program.
     fast: u64,
@@ -235,23 +235,31 @@ fn table(dice: &mut Dice, site: usize, interface: u32) -> Vec<Change> {
         let paths = (0..=dice.roll(4)).map(|_| path(dice)).collect();
         changes.push(Change::SetGroup { id: GroupId(group), paths });
     }
-    let mut route = |eid: String, route| {
-        let (address, length) = eid.split_once('/').unwrap();
-        let prefix = Prefix::new(address.parse().unwrap(), length.parse().unwrap()).unwrap();
-        let eid = EidPrefix::new(InstanceId::DEFAULT, prefix);
-        changes.push(Change::SetRoute { eid, source: Source::Lisp, route });
+    let mut route = |eid: String, from: Option<String>, route| {
+        let eid = EidPrefix::new(InstanceId::DEFAULT, prefix(&eid));
+        let key = EidKey { eid, from: from.map(|from| prefix(&from)) };
+        changes.push(Change::SetRoute { key, source: Source::Lisp, route });
     };
     for _ in 0..60 {
         let (length, [a, b]) = (16 + dice.roll(17), [dice.roll(8), dice.roll(256)]);
-        route(format!("10.2.{a}.{b}/{length}"), answer(dice));
+        let from = format!("10.1.0.{}/{}", dice.roll(256), 8 + dice.roll(25));
+        let from = dice.once_in(3).then_some(from);
+        route(format!("10.2.{a}.{b}/{length}"), from, answer(dice));
         let (length, [a, b]) = (48 + dice.roll(81), [dice.roll(8), dice.roll(256)]);
-        route(format!("fd00:2:0:{a}::{b:x}/{length}"), answer(dice));
+        let from = format!("fd00:1::{:x}/{}", dice.roll(256), 16 + dice.roll(113));
+        let from = dice.once_in(3).then_some(from);
+        route(format!("fd00:2:0:{a}::{b:x}/{length}"), from, answer(dice));
     }
     let path = Path { weight: 1, priority: 1, ..path(dice) };
     let paths = vec![Path { rloc: Ipv4Addr::new(192, 0, 2, RLOCS[0]).into(), ..path }];
-    route(format!("{MARKED}/32"), Route::Encapsulate(GroupId(99)));
+    route(format!("{MARKED}/32"), None, Route::Encapsulate(GroupId(99)));
     changes.push(Change::SetGroup { id: GroupId(99), paths });
     changes
+}
+
+fn prefix(text: &str) -> Prefix {
+    let (address, length) = text.split_once('/').unwrap();
+    Prefix::new(address.parse().unwrap(), length.parse().unwrap()).unwrap()
 }
 
 /// So many, of which no packet is sent to any address.
@@ -259,7 +267,7 @@ fn many_prefixes(count: u32) -> impl Iterator<Item = Change> {
     (0..count).map(|number| {
         let eid = Prefix::host(Ipv4Addr::from_bits(0x0a80_0000 | number << 4).into());
         let eid = EidPrefix::new(InstanceId::DEFAULT, eid);
-        Change::SetRoute { eid, source: Source::Lisp, route: Route::Resolve }
+        Change::SetRoute { key: eid.into(), source: Source::Lisp, route: Route::Resolve }
     })
 }
 
@@ -371,6 +379,13 @@ fn map_senders(plane: &mut Plane) {
         ("fd00:1::80/122", Route::Resolve),
     ] {
         plane.set(eid, route);
+    }
+    // whose mapping depends on whom they send to
+    for (eid, from) in [("10.1.0.160/27", "10.2.0.2/31"), ("fd00:1::c0/122", "fd00:2::2/127")] {
+        let eid = EidPrefix::new(InstanceId::DEFAULT, prefix(eid));
+        let key = EidKey { eid, from: Some(prefix(from)) };
+        let route = Route::Encapsulate(GroupId(2));
+        plane.fib.apply(Change::SetRoute { key, source: Source::Lisp, route });
     }
 }
 
@@ -514,7 +529,7 @@ fn outcome(
     // The kernel's own multicast gets into the devices.
     let drops = tun.drops().filter(|(reason, _)| *reason != DropReason::Multicast).collect();
     let mut usage: Vec<_> =
-        plane.fib.routes(None).into_iter().map(|route| (route.eid, route.usage)).collect();
+        plane.fib.routes(None).into_iter().map(|route| (route.key, route.usage)).collect();
     usage.sort_by_key(|(eid, _)| *eid);
     let mut traffic = plane.fib.traffic();
     traffic.sort_by_key(|pair| (pair.local, pair.rloc));
@@ -550,7 +565,7 @@ fn is_as_specified(reference: &Reference, packet: &[u8]) {
     let port = port_of(packet, udp);
     let frame_header = if port == 4789 { 14 } else { 0 };
     let inner = Header::read(&packet[udp + 16 + frame_header..]).unwrap();
-    let (_, route) = reference.lookup(InstanceId::DEFAULT, inner.destination);
+    let (_, _, route) = reference.lookup(InstanceId::DEFAULT, inner.source, inner.destination);
     let Route::Encapsulate(group) = route else { panic!("{route:?}: {packet:02x?}") };
     let choices = reference.choices(group).unwrap();
     let allowed = choices.iter().any(|choice| {

@@ -2,12 +2,12 @@
 
 use std::fmt;
 use std::net::IpAddr;
-use weft_packet::addr::EidPrefix;
+use weft_packet::addr::{EidPrefix, Prefix};
 use weft_packet::lisp;
 
 use crate::DropReason;
 
-/// Who says so, best first: of several answers for one prefix the first source's is published.
+/// Who says so, best first: of several answers for one key the first source's is published.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Source {
     /// EID-prefixes of our own site.
@@ -34,6 +34,32 @@ impl fmt::Display for Source {
             Self::Bgp => "bgp",
             Self::Default => "default",
         })
+    }
+}
+
+/// What an entry matches: packets to an EID-prefix, of every source or of a source-prefix alone (the
+/// Source/Dest Key of RFC 8060 §4.8). Of several entries that match a packet the longest EID-prefix
+/// wins and, of several for that one, the longest source-prefix.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct EidKey {
+    /// Where packets go.
+    pub eid: EidPrefix,
+    /// Where they come from, a prefix of the same family; `None` = from anywhere.
+    pub from: Option<Prefix>,
+}
+
+impl From<EidPrefix> for EidKey {
+    fn from(eid: EidPrefix) -> Self {
+        Self { eid, from: None }
+    }
+}
+
+impl fmt::Display for EidKey {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.from {
+            None => self.eid.fmt(f),
+            Some(from) => write!(f, "{} from {from}", self.eid),
+        }
     }
 }
 
@@ -173,19 +199,19 @@ pub struct Uplink {
 /// A change to the forwarding table.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Change {
-    /// `source` wants packets to `eid` treated so.
+    /// `source` wants packets that match `key` treated so.
     SetRoute {
         /// What to match.
-        eid: EidPrefix,
+        key: EidKey,
         /// Who says so.
         source: Source,
         /// How to forward.
         route: Route,
     },
-    /// `source` says nothing about `eid` any more.
+    /// `source` says nothing about `key` any more.
     ClearRoute {
         /// What was matched.
-        eid: EidPrefix,
+        key: EidKey,
         /// Who had said so.
         source: Source,
     },

@@ -6,7 +6,7 @@
 use std::fmt;
 use std::net::IpAddr;
 
-use weft_packet::addr::{EidPrefix, InstanceId};
+use weft_packet::addr::InstanceId;
 
 use crate::choice::View;
 use crate::counters::Pair;
@@ -94,25 +94,26 @@ impl From<&Hop> for Decision {
 }
 
 impl Fib {
-    /// What the data planes do now with a packet to `destination` whose flow hash is `flow_hash`,
-    /// and why. Changes that are not published yet may show in the reasons, not in the decision.
+    /// What the data planes do now with a packet from `source` to `destination` whose flow hash is
+    /// `flow_hash`, and why. Changes that are not published yet may show in the reasons, not in the decision.
     pub fn explain(
         &self,
         instance: InstanceId,
+        source: IpAddr,
         destination: IpAddr,
         flow_hash: u32,
     ) -> Explanation {
         let mut steps = Steps::default();
         let mut failures = Vec::new();
-        self.explain_match(instance, destination, &mut steps);
+        self.explain_match(instance, source, destination, &mut steps);
         let tables = self.publisher.enter().expect("the writing end of the tables is here");
-        let decision = match tables.lookup(instance, destination).forwarding {
+        let decision = match tables.lookup(instance, source, destination).forwarding {
             Forwarding::Local => Decision::Local,
             Forwarding::Native => Decision::Native,
             Forwarding::Resolve => Decision::Resolve,
             Forwarding::Drop(reason) => Decision::Drop(reason),
             Forwarding::Encapsulate(group) => {
-                let paths = match tables.route(instance, destination) {
+                let paths = match tables.route(instance, source, destination) {
                     Some(Route::Encapsulate(id)) => self.explain_locators(id, &mut steps),
                     _ => &[],
                 };
@@ -134,24 +135,36 @@ impl Fib {
     }
 
     /// Which prefix matched, who said what about it, and what would match without it.
-    fn explain_match(&self, instance: InstanceId, destination: IpAddr, steps: &mut Steps) {
+    fn explain_match(
+        &self,
+        instance: InstanceId,
+        source: IpAddr,
+        destination: IpAddr,
+        steps: &mut Steps,
+    ) {
         let Some(table) = self.sources.instance(instance) else {
             return steps.add("prefix", format!("instance {instance} has no entries"));
         };
-        let mut matches = table.covering(destination).into_iter();
-        let Some((prefix, said)) = matches.next() else {
+        let mut matches = table.covering(source, destination).into_iter();
+        let Some(found) = matches.next() else {
             return steps.add("prefix", format!("no entry contains {destination}"));
         };
-        let eid = EidPrefix::new(instance, prefix);
+        let eid = found.key(instance).eid;
         steps.add("prefix", format!("{eid} is the longest that contains {destination}"));
-        for (place, word) in said.words().iter().enumerate() {
+        if let Some(from) = found.from {
+            let text =
+                format!("of its entries that for {from} is the longest that contains {source}");
+            steps.add("prefix", text);
+        }
+        for (place, word) in found.value.words().iter().enumerate() {
             let rank = if place == 0 { "wins" } else { "says too, but comes later" };
             steps.add("source", format!("{} {rank}: {}", word.source, word.route));
         }
-        if let Some((prefix, said)) = matches.next()
-            && let Some(word) = said.words().first()
+        if let Some(next) = matches.next()
+            && let Some(word) = next.value.words().first()
         {
-            let text = format!("without it {prefix} would match: {}", word.route);
+            let from = next.from.map(|from| format!(" from {from}")).unwrap_or_default();
+            let text = format!("without it {}{from} would match: {}", next.prefix, word.route);
             steps.add("prefix", text);
         }
     }

@@ -5,7 +5,7 @@ use std::net::IpAddr;
 use std::sync::Arc;
 
 use foldhash::fast::RandomState;
-use weft_packet::addr::{EidPrefix, InstanceId};
+use weft_packet::addr::InstanceId;
 
 use crate::choice::View;
 use crate::counters::Pair;
@@ -14,8 +14,8 @@ use crate::publish::Publisher;
 use crate::sources::{Outcome, Sources};
 use crate::underlay::Underlay;
 use crate::{
-    Change, Group, GroupId, PairCount, Path, Reader, Route, Source, Update, Uplink, UsageCount,
-    Verdict,
+    Change, EidKey, Group, GroupId, PairCount, Path, Reader, Route, Source, Update, Uplink,
+    UsageCount, Verdict,
 };
 
 /// The forwarding table with one owner: every source's word, groups, locators and uplinks.
@@ -33,11 +33,11 @@ pub struct Fib {
     stale_peers: BTreeSet<IpAddr>,
 }
 
-/// An entry of the table: what is published for a prefix.
+/// An entry of the table: what is published for a key.
 #[derive(Clone, Debug)]
 pub struct RouteInfo {
     /// What it matches.
-    pub eid: EidPrefix,
+    pub key: EidKey,
     /// Whose word it is.
     pub source: Source,
     /// What it says.
@@ -75,13 +75,13 @@ impl Fib {
     /// Takes a change. Readers do not see it before [`Fib::publish`].
     pub fn apply(&mut self, change: Change) {
         match change {
-            Change::SetRoute { eid, source, route } => {
-                let outcome = self.sources.set(eid, source, route);
-                self.announce(eid, outcome);
+            Change::SetRoute { key, source, route } => {
+                let outcome = self.sources.set(key, source, route);
+                self.announce(key, outcome);
             }
-            Change::ClearRoute { eid, source } => {
-                let outcome = self.sources.clear(eid, source);
-                self.announce(eid, outcome);
+            Change::ClearRoute { key, source } => {
+                let outcome = self.sources.clear(key, source);
+                self.announce(key, outcome);
             }
             Change::SetGroup { id, paths } => self.set_group(id, paths),
             Change::ClearGroup { id } => self.clear_group(id),
@@ -150,10 +150,10 @@ impl Fib {
         self.publisher.enter().map(|tables| tables.updates()).unwrap_or_default()
     }
 
-    /// How much the entry of exactly this prefix carried since the prefix got one, whichever
-    /// source's word was published meanwhile.
-    pub fn usage(&self, eid: EidPrefix) -> Option<UsageCount> {
-        self.sources.get(eid).map(|said| said.usage.count())
+    /// How much the entry of exactly this key carried since the key got one, whichever source's word
+    /// was published meanwhile.
+    pub fn usage(&self, key: impl Into<EidKey>) -> Option<UsageCount> {
+        self.sources.get(key.into()).map(|said| said.usage.count())
     }
 
     /// What went between uplinks and remote locators, all pairs that carried anything. A locator
@@ -169,15 +169,15 @@ impl Fib {
         let mut routes: Vec<_> = self
             .sources
             .iter()
-            .filter(|(eid, _)| instance.is_none_or(|wanted| wanted == eid.instance))
-            .filter_map(|(eid, said)| {
+            .filter(|(key, _)| instance.is_none_or(|wanted| wanted == key.eid.instance))
+            .filter_map(|(key, said)| {
                 let word = said.words().first()?;
                 let paths = match word.route {
                     Route::Encapsulate(id) => known.entry(id).or_insert_with(|| self.paths(id)),
                     _ => &none,
                 };
                 Some(RouteInfo {
-                    eid,
+                    key,
                     source: word.source,
                     route: word.route,
                     paths: paths.clone(),
@@ -185,7 +185,7 @@ impl Fib {
                 })
             })
             .collect();
-        routes.sort_unstable_by_key(|route| route.eid);
+        routes.sort_unstable_by_key(|route| route.key);
         routes
     }
 
@@ -196,23 +196,23 @@ impl Fib {
         paths.iter().zip(verdicts).map(|(&path, verdict)| PathInfo { path, verdict }).collect()
     }
 
-    /// How many prefixes have an entry.
+    /// How many keys have an entry.
     pub fn len(&self) -> usize {
         self.sources.len()
     }
 
-    /// True when no prefix has an entry.
+    /// True when no key has an entry.
     pub fn is_empty(&self) -> bool {
         self.len() == 0
     }
 
-    fn announce(&mut self, eid: EidPrefix, outcome: Outcome) {
+    fn announce(&mut self, key: EidKey, outcome: Outcome) {
         match outcome {
             Outcome::Same => {}
             Outcome::Now(route, usage) => {
-                self.publisher.add(Update::Route { eid, route, usage });
+                self.publisher.add(Update::Route { key, route, usage });
             }
-            Outcome::Gone => self.publisher.add(Update::RouteGone(eid)),
+            Outcome::Gone => self.publisher.add(Update::RouteGone(key)),
         }
     }
 

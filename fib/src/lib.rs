@@ -17,6 +17,7 @@ mod lpm;
 mod publish;
 mod reason;
 pub mod reference;
+mod scoped;
 mod slots;
 mod sources;
 mod tables;
@@ -24,7 +25,7 @@ mod underlay;
 mod update;
 
 pub use change::{
-    Change, Encapsulation, GroupId, LocatorState, Path, Route, Source, Uplink, UplinkId,
+    Change, EidKey, Encapsulation, GroupId, LocatorState, Path, Route, Source, Uplink, UplinkId,
 };
 pub use choice::{Failure, Verdict};
 pub use counters::{Pair, PairCount, Peer, Usage, UsageCount};

@@ -82,14 +82,13 @@ impl<V> Lpm<V> {
         v4.into_iter().flatten().chain(v6.into_iter().flatten())
     }
 
-    /// The entries whose prefixes contain `address`, longest first.
-    pub fn covering(&self, address: IpAddr) -> Vec<(Prefix, &V)> {
-        let mut found: Vec<_> = match Key::from(Prefix::host(address)) {
-            Key::V4(key) => self.v4.covering(key).collect(),
-            Key::V6(key) => self.v6.covering(key).collect(),
+    /// The entries whose prefixes contain `address`, shortest first.
+    pub fn covering(&self, address: IpAddr) -> impl Iterator<Item = (Prefix, &V)> {
+        let (v4, v6) = match Key::from(Prefix::host(address)) {
+            Key::V4(key) => (Some(self.v4.covering(key)), None),
+            Key::V6(key) => (None, Some(self.v6.covering(key))),
         };
-        found.reverse();
-        found
+        v4.into_iter().flatten().chain(v6.into_iter().flatten())
     }
 
     /// How many entries there are.
@@ -286,11 +285,11 @@ mod tests {
     }
 
     #[test]
-    fn what_covers_an_address_comes_longest_first() {
+    fn what_covers_an_address_comes_shortest_first() {
         let table = table(&["10.1.2.3/32", "10.0.0.0/8", "0.0.0.0/0", "10.1.0.0/16", "11.0.0.0/8"]);
         assert_eq!(
             texts(table.covering("10.1.2.3".parse().unwrap())),
-            ["10.1.2.3/32", "10.1.0.0/16", "10.0.0.0/8", "0.0.0.0/0"]
+            ["0.0.0.0/0", "10.0.0.0/8", "10.1.0.0/16", "10.1.2.3/32"]
         );
     }
 

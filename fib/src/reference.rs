@@ -5,16 +5,17 @@
 use std::collections::BTreeMap;
 use std::net::IpAddr;
 
-use weft_packet::addr::{EidPrefix, InstanceId, Prefix};
+use weft_packet::addr::{InstanceId, Prefix};
 
 use crate::{
-    Change, DropReason, Encapsulation, GroupId, LocatorState, Path, Route, Source, Uplink, UplinkId,
+    Change, DropReason, EidKey, Encapsulation, GroupId, LocatorState, Path, Route, Source, Uplink,
+    UplinkId,
 };
 
 /// Everything said.
 #[derive(Clone, Debug, Default)]
 pub struct Reference {
-    said: BTreeMap<(EidPrefix, Source), Route>,
+    said: BTreeMap<(EidKey, Source), Route>,
     groups: BTreeMap<GroupId, Vec<Path>>,
     locators: BTreeMap<IpAddr, LocatorState>,
     mtus: BTreeMap<IpAddr, u16>,
@@ -42,11 +43,11 @@ impl Reference {
     /// Takes a change, in force at once.
     pub fn apply(&mut self, change: Change) {
         match change {
-            Change::SetRoute { eid, source, route } => {
-                self.said.insert((eid, source), route);
+            Change::SetRoute { key, source, route } => {
+                self.said.insert((key, source), route);
             }
-            Change::ClearRoute { eid, source } => {
-                self.said.remove(&(eid, source));
+            Change::ClearRoute { key, source } => {
+                self.said.remove(&(key, source));
             }
             Change::SetGroup { id, paths } => {
                 self.groups.insert(id, paths);
@@ -70,31 +71,51 @@ impl Reference {
         }
     }
 
-    /// The longest prefix that contains `destination`, and what the best of its sources says.
-    pub fn lookup(&self, instance: InstanceId, destination: IpAddr) -> (Prefix, Route) {
-        let matching = self
-            .said
-            .iter()
-            .filter(|((eid, _), _)| eid.instance == instance && eid.prefix.contains(destination));
-        let best = matching.min_by_key(|((eid, source), _)| (128 - eid.prefix.length(), *source));
+    /// The longest prefix that contains `destination`, the longest that contains `source` of those
+    /// entries, and what the best of those who speak of them says.
+    pub fn lookup(
+        &self,
+        instance: InstanceId,
+        source: IpAddr,
+        destination: IpAddr,
+    ) -> (Prefix, Option<Prefix>, Route) {
+        let matching = self.said.iter().filter(|((EidKey { eid, from }, _), _)| {
+            eid.instance == instance
+                && eid.prefix.contains(destination)
+                && from.is_none_or(|from| from.contains(source))
+        });
+        let length = |prefix: Option<Prefix>| prefix.map_or(-1, |prefix| prefix.length().into());
+        let best = matching.min_by_key(|((key, source), _)| {
+            (-length(Some(key.eid.prefix)), -length(key.from), *source)
+        });
         let everything = if destination.is_ipv6() { Prefix::ALL_V6 } else { Prefix::ALL_V4 };
         match best {
-            Some(((eid, _), route)) => (eid.prefix, *route),
-            None if self.serves(instance) => (everything, Route::Drop(DropReason::NegativeMapping)),
-            None => (everything, Route::Drop(DropReason::UnknownInstance)),
+            Some(((key, _), route)) => (key.eid.prefix, key.from, *route),
+            None if self.serves(instance) => {
+                (everything, None, Route::Drop(DropReason::NegativeMapping))
+            }
+            None => (everything, None, Route::Drop(DropReason::UnknownInstance)),
         }
     }
 
     /// True when anything was said in the instance.
     pub fn serves(&self, instance: InstanceId) -> bool {
-        self.said.keys().any(|(eid, _)| eid.instance == instance)
+        self.said.keys().any(|(key, _)| key.eid.instance == instance)
     }
 
-    /// What is in force for each prefix: the best source and its word, in order.
-    pub fn routes(&self) -> Vec<(EidPrefix, Source, Route)> {
+    /// True when `address` is an EID of ours, whoever sends there.
+    pub fn is_local(&self, instance: InstanceId, address: IpAddr) -> bool {
+        let mut for_all = self.clone();
+        for_all.said.retain(|(key, _), _| key.from.is_none());
+        let (_, _, route) = for_all.lookup(instance, address, address);
+        route == Route::Local
+    }
+
+    /// What is in force for each key: the best source and its word, in order.
+    pub fn routes(&self) -> Vec<(EidKey, Source, Route)> {
         let mut routes: Vec<_> =
-            self.said.iter().map(|(&(eid, s), &route)| (eid, s, route)).collect();
-        routes.dedup_by_key(|(eid, _, _)| *eid);
+            self.said.iter().map(|(&(key, s), &route)| (key, s, route)).collect();
+        routes.dedup_by_key(|(key, _, _)| *key);
         routes
     }
 

@@ -1,4 +1,4 @@
-//! What every source said about every prefix. The best source's word is published; when it is
+//! What every source said about every key. The best source's word is published; when it is
 //! silent again the next one's is.
 
 use std::collections::HashMap;
@@ -6,18 +6,19 @@ use std::sync::Arc;
 
 use foldhash::fast::RandomState;
 use smallvec::SmallVec;
-use weft_packet::addr::{EidPrefix, InstanceId};
+use weft_packet::addr::InstanceId;
 
 use crate::counters::Usage;
-use crate::{Lpm, Route, Source};
+use crate::scoped::Scoped;
+use crate::{EidKey, Route, Source};
 
-/// Everything said, by instance and prefix.
+/// Everything said, by instance and key.
 #[derive(Default)]
 pub(crate) struct Sources {
-    instances: HashMap<InstanceId, Lpm<Said>, RandomState>,
+    instances: HashMap<InstanceId, Scoped<Said>, RandomState>,
 }
 
-/// What was said about one prefix, at least one word.
+/// What was said about one key, at least one word.
 #[derive(Clone)]
 pub(crate) struct Said {
     /// In the order of sources; the first wins.
@@ -33,7 +34,7 @@ pub(crate) struct Word {
     pub(crate) route: Route,
 }
 
-/// What became of the published answer for a prefix.
+/// What became of the published answer for a key.
 pub(crate) enum Outcome {
     /// It stays.
     Same,
@@ -56,13 +57,13 @@ impl Said {
 
 impl Sources {
     /// Notes what a source says.
-    pub(crate) fn set(&mut self, eid: EidPrefix, source: Source, route: Route) -> Outcome {
-        let table = self.instances.entry(eid.instance).or_default();
+    pub(crate) fn set(&mut self, key: EidKey, source: Source, route: Route) -> Outcome {
+        let table = self.instances.entry(key.eid.instance).or_default();
         let word = Word { source, route };
-        let Some(said) = table.get_exact_mut(eid.prefix) else {
+        let Some(said) = table.get_exact_mut(key.eid.prefix, key.from) else {
             let usage = Arc::new(Usage::default());
             let words = SmallVec::from_buf([word]);
-            table.set(eid.prefix, Said { words, usage: usage.clone() });
+            table.set(key.eid.prefix, key.from, Said { words, usage: usage.clone() });
             return Outcome::Now(route, usage);
         };
         let before = said.winner();
@@ -74,41 +75,43 @@ impl Sources {
     }
 
     /// Notes that a source says nothing any more.
-    pub(crate) fn clear(&mut self, eid: EidPrefix, source: Source) -> Outcome {
-        let Some(table) = self.instances.get_mut(&eid.instance) else { return Outcome::Same };
-        let Some(said) = table.get_exact_mut(eid.prefix) else { return Outcome::Same };
+    pub(crate) fn clear(&mut self, key: EidKey, source: Source) -> Outcome {
+        let Some(table) = self.instances.get_mut(&key.eid.instance) else { return Outcome::Same };
+        let Some(said) = table.get_exact_mut(key.eid.prefix, key.from) else {
+            return Outcome::Same;
+        };
         let before = said.winner();
         said.words.retain(|word| word.source != source);
         let outcome = said.outcome(before);
         if matches!(outcome, Outcome::Gone) {
-            table.clear(eid.prefix);
+            table.clear(key.eid.prefix, key.from);
             if table.is_empty() {
-                self.instances.remove(&eid.instance);
+                self.instances.remove(&key.eid.instance);
             }
         }
         outcome
     }
 
-    /// What was said about exactly this prefix.
-    pub(crate) fn get(&self, eid: EidPrefix) -> Option<&Said> {
-        self.instances.get(&eid.instance)?.get_exact(eid.prefix)
+    /// What was said about exactly this key.
+    pub(crate) fn get(&self, key: EidKey) -> Option<&Said> {
+        self.instances.get(&key.eid.instance)?.get_exact(key.eid.prefix, key.from)
     }
 
     /// What was said in an instance.
-    pub(crate) fn instance(&self, instance: InstanceId) -> Option<&Lpm<Said>> {
+    pub(crate) fn instance(&self, instance: InstanceId) -> Option<&Scoped<Said>> {
         self.instances.get(&instance)
     }
 
     /// Everything said, in no particular order.
-    pub(crate) fn iter(&self) -> impl Iterator<Item = (EidPrefix, &Said)> {
+    pub(crate) fn iter(&self) -> impl Iterator<Item = (EidKey, &Said)> {
         self.instances.iter().flat_map(|(&instance, table)| {
-            table.iter().map(move |(prefix, said)| (EidPrefix::new(instance, prefix), said))
+            table.iter().map(move |found| (found.key(instance), found.value))
         })
     }
 
-    /// How many prefixes something was said about.
+    /// How many keys something was said about.
     pub(crate) fn len(&self) -> usize {
-        self.instances.values().map(Lpm::len).sum()
+        self.instances.values().map(Scoped::len).sum()
     }
 }
 

@@ -5,21 +5,22 @@ use std::net::IpAddr;
 use std::sync::Arc;
 
 use foldhash::fast::RandomState;
-use weft_packet::addr::{EidPrefix, InstanceId, Prefix};
+use weft_packet::addr::{InstanceId, Prefix};
 
 use crate::counters::{Peer, Usage};
-use crate::{DropReason, Group, GroupId, Lpm, Route, Update};
+use crate::scoped::{Found, Scoped};
+use crate::{DropReason, Group, GroupId, Route, Update};
 
 /// The published tables: one longest-prefix match for each instance, and the path groups their
 /// entries point to.
 #[derive(Clone, Default)]
 pub struct Tables {
-    instances: HashMap<InstanceId, Lpm<Entry>, RandomState>,
+    instances: HashMap<InstanceId, Scoped<Entry>, RandomState>,
     groups: HashMap<GroupId, Arc<Group>, RandomState>,
     peers: HashMap<IpAddr, Arc<[Peer]>, RandomState>,
 }
 
-/// The answer for a prefix.
+/// The answer for a key.
 #[derive(Clone, Debug)]
 struct Entry {
     route: Route,
@@ -32,6 +33,8 @@ pub struct Lookup<'a> {
     /// The longest prefix that contains the destination; `0.0.0.0/0` or `::/0` also when none
     /// does.
     pub prefix: Prefix,
+    /// The source-prefix, if the entry is not for every source.
+    pub from: Option<Prefix>,
     /// What to do.
     pub forwarding: Forwarding<'a>,
     usage: Option<&'a Usage>,
@@ -53,22 +56,26 @@ pub enum Forwarding<'a> {
 }
 
 impl Tables {
-    /// What to do with a packet to `destination`. Where no entry matches that is to drop it:
+    /// What to do with a packet from `source` to `destination`. Where no entry matches that is to drop it:
     /// [`DropReason::NegativeMapping`] in an instance that has entries,
     /// [`DropReason::UnknownInstance`] in one that has none.
-    pub fn lookup(&self, instance: InstanceId, destination: IpAddr) -> Lookup<'_> {
+    pub fn lookup(&self, instance: InstanceId, source: IpAddr, destination: IpAddr) -> Lookup<'_> {
         let Some(entries) = self.instances.get(&instance) else {
             return Lookup::none(destination, DropReason::UnknownInstance);
         };
-        let Some((prefix, entry)) = entries.get(destination) else {
+        let Some(Found { prefix, from, value: entry }) = entries.get(source, destination) else {
             return Lookup::none(destination, DropReason::NegativeMapping);
         };
-        Lookup { prefix, forwarding: self.forwarding(entry.route), usage: Some(&entry.usage) }
+        let forwarding = self.forwarding(entry.route);
+        Lookup { prefix, from, forwarding, usage: Some(&entry.usage) }
     }
 
-    /// True when `address` is an EID of ours: the longest prefix that contains it says so.
+    /// True when `address` is an EID of ours: the longest prefix that contains it says so. That does
+    /// not depend on who sends there.
     pub fn is_local(&self, instance: InstanceId, address: IpAddr) -> bool {
-        self.route(instance, address) == Some(Route::Local)
+        let entries = self.instances.get(&instance);
+        let entry = entries.and_then(|entries| entries.get_for_all(address));
+        entry.is_some_and(|entry| entry.route == Route::Local)
     }
 
     /// True when the instance has any entry.
@@ -76,16 +83,16 @@ impl Tables {
         self.instances.contains_key(&instance)
     }
 
-    /// True when a packet with this inner source may come from this outer source, a locator of
-    /// the mapping of the inner source; our own hosts send nothing through the tunnel to us.
-    /// `None` when that mapping is not known.
+    /// True when a packet with these inner addresses may come from this outer source, a locator of
+    /// the mapping by which an answer would go back; our own hosts send nothing through the tunnel
+    /// to us. `None` when that mapping is not known.
     pub fn source_matches(
         &self,
         instance: InstanceId,
-        inner_source: IpAddr,
+        (inner_source, inner_destination): (IpAddr, IpAddr),
         outer_source: IpAddr,
     ) -> Option<bool> {
-        match self.route(instance, inner_source)? {
+        match self.route(instance, inner_destination, inner_source)? {
             Route::Encapsulate(id) => Some(self.groups.get(&id)?.contains(outer_source)),
             Route::Local => Some(false),
             Route::Native | Route::Drop(_) | Route::Resolve => None,
@@ -102,8 +109,13 @@ impl Tables {
     }
 
     /// The route of the longest match.
-    pub(crate) fn route(&self, instance: InstanceId, address: IpAddr) -> Option<Route> {
-        Some(self.instances.get(&instance)?.get(address)?.1.route)
+    pub(crate) fn route(
+        &self,
+        instance: InstanceId,
+        source: IpAddr,
+        destination: IpAddr,
+    ) -> Option<Route> {
+        Some(self.instances.get(&instance)?.get(source, destination)?.value.route)
     }
 
     /// A route whose group was not made (yet) has no locator to use.
@@ -125,10 +137,10 @@ impl Tables {
         let peers = self.peers.iter().map(|(rloc, peers)| Update::Peers(*rloc, peers.clone()));
         let groups = self.groups.iter().map(|(id, group)| Update::Group(*id, group.clone()));
         let routes = self.instances.iter().flat_map(|(&instance, entries)| {
-            entries.iter().map(move |(prefix, entry)| Update::Route {
-                eid: EidPrefix::new(instance, prefix),
-                route: entry.route,
-                usage: entry.usage.clone(),
+            entries.iter().map(move |found| Update::Route {
+                key: found.key(instance),
+                route: found.value.route,
+                usage: found.value.usage.clone(),
             })
         });
         peers.chain(groups).chain(routes).collect()
@@ -137,15 +149,15 @@ impl Tables {
     /// Carries out one change, once on each of the two copies.
     pub(crate) fn apply(&mut self, update: Update) {
         match update {
-            Update::Route { eid, route, usage } => {
-                let entries = self.instances.entry(eid.instance).or_default();
-                entries.set(eid.prefix, Entry { route, usage });
+            Update::Route { key, route, usage } => {
+                let entries = self.instances.entry(key.eid.instance).or_default();
+                entries.set(key.eid.prefix, key.from, Entry { route, usage });
             }
-            Update::RouteGone(eid) => {
-                if let Some(entries) = self.instances.get_mut(&eid.instance) {
-                    entries.clear(eid.prefix);
+            Update::RouteGone(key) => {
+                if let Some(entries) = self.instances.get_mut(&key.eid.instance) {
+                    entries.clear(key.eid.prefix, key.from);
                     if entries.is_empty() {
-                        self.instances.remove(&eid.instance);
+                        self.instances.remove(&key.eid.instance);
                     }
                 }
             }
@@ -175,6 +187,6 @@ impl Lookup<'_> {
 
     fn none(destination: IpAddr, reason: DropReason) -> Self {
         let prefix = if destination.is_ipv6() { Prefix::ALL_V6 } else { Prefix::ALL_V4 };
-        Self { prefix, forwarding: Forwarding::Drop(reason), usage: None }
+        Self { prefix, from: None, forwarding: Forwarding::Drop(reason), usage: None }
     }
 }

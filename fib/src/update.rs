@@ -10,25 +10,24 @@ use std::net::IpAddr;
 use std::sync::Arc;
 
 use foldhash::fast::RandomState;
-use weft_packet::addr::EidPrefix;
 
 use crate::counters::{Peer, Usage};
-use crate::{Group, GroupId, Route};
+use crate::{EidKey, Group, GroupId, Route};
 
 /// A change of the published tables.
 #[derive(Clone, Debug)]
 pub enum Update {
-    /// What holds for a prefix now. The group a route names may come later, or never.
+    /// What holds for a key now. The group a route names may come later, or never.
     Route {
         /// What it matches.
-        eid: EidPrefix,
+        key: EidKey,
         /// What it says.
         route: Route,
-        /// Counts what the entry carries; the same one as long as the prefix has an entry.
+        /// Counts what the entry carries; the same one as long as the key has an entry.
         usage: Arc<Usage>,
     },
-    /// A prefix has no entry any more.
-    RouteGone(EidPrefix),
+    /// A key has no entry any more.
+    RouteGone(EidKey),
     /// A path group as it is compiled now.
     Group(GroupId, Arc<Group>),
     /// A path group does not exist any more.
@@ -42,7 +41,7 @@ pub enum Update {
 /// What an update is about. A later one about the same overtakes it.
 #[derive(PartialEq, Eq, Hash)]
 enum Subject {
-    Route(EidPrefix),
+    Route(EidKey),
     Group(GroupId),
     Peers(IpAddr),
 }
@@ -50,7 +49,7 @@ enum Subject {
 impl Update {
     fn subject(&self) -> Subject {
         match self {
-            Self::Route { eid, .. } | Self::RouteGone(eid) => Subject::Route(*eid),
+            Self::Route { key, .. } | Self::RouteGone(key) => Subject::Route(*key),
             Self::Group(id, _) | Self::GroupGone(id) => Subject::Group(*id),
             Self::Peers(rloc, _) | Self::PeersGone(rloc) => Subject::Peers(*rloc),
         }

@@ -197,7 +197,8 @@ impl Took {
 }
 
 fn set(prefix: Prefix, source: Source, route: Route) -> Change {
-    Change::SetRoute { eid: EidPrefix::new(InstanceId::DEFAULT, prefix), source, route }
+    let eid = EidPrefix::new(InstanceId::DEFAULT, prefix);
+    Change::SetRoute { key: eid.into(), source, route }
 }
 
 fn interface(name: &str) -> Result<u32, String> {

@@ -16,7 +16,7 @@ pub(super) fn map_cache(answer: &Answer) -> String {
     let mut table =
         Table::new(&["EID-PREFIX", "IID", "KIND", "LOCATOR", "PRI/WGT", ">PACKETS", ">EXPIRES"]);
     for item in &answer.items {
-        let head = [text(item, "eid"), text(item, "instance"), text(item, "kind")];
+        let head = [eid(item), text(item, "instance"), text(item, "kind")];
         let tail = [count(whole(item, "packets")), expires(item)];
         rows(&mut table, &head, item, &tail);
     }
@@ -26,6 +26,14 @@ pub(super) fn map_cache(answer: &Answer) -> String {
         out.push_str(&format!("{} of {total} entries (more with --limit)\n", answer.items.len()));
     }
     out
+}
+
+/// What an entry is for: destinations, perhaps of packets of a source-prefix alone.
+fn eid(item: &Value) -> String {
+    match text(item, "source-prefix") {
+        from if from.is_empty() => text(item, "eid"),
+        from => format!("{} from {from}", text(item, "eid")),
+    }
 }
 
 /// One line for each locator: what is said of the entry stands on the first.
@@ -70,7 +78,7 @@ pub(super) fn map_cache_detail(answer: &Answer) -> String {
         };
         out.push_str(&format!(
             "{}  instance {}  {origin}, expires in {}\n",
-            text(item, "eid"),
+            eid(item),
             text(item, "instance"),
             expires(item)
         ));

@@ -112,6 +112,9 @@ pub struct ProxyEtr {
 pub struct StaticMapping {
     /// What it is about.
     pub eid: EidPrefix,
+    /// Whose packets it is for, a prefix of the same family; `None` = everybody's (RFC 8060 §4.8). A
+    /// Map-Server has none of these.
+    pub from: Option<Prefix>,
     /// Where it is; empty: `action` says what to do.
     pub rlocs: Vec<Rloc>,
     /// What to do without RLOCs.

@@ -200,6 +200,7 @@ mod tests {
     /// Knows where 10.1.0.0/16 is.
     fn map_server() -> config::MapServer {
         let known = StaticMapping {
+            from: None,
             eid: eid("10.1.0.0/16"),
             rlocs: vec![rloc("192.0.2.1")],
             action: Action::NoAction,

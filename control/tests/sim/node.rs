@@ -135,8 +135,8 @@ impl Node {
                         effects.push(Effect::Sent(Parcel::Control { from, to, bytes }));
                     }
                     Action::Forward(change) => {
-                        if let Change::SetRoute { eid, .. } = &change {
-                            released.push(*eid);
+                        if let Change::SetRoute { key, .. } = &change {
+                            released.push(key.eid);
                         }
                         running.fib.apply(change);
                     }
@@ -262,7 +262,7 @@ impl Running {
         queue: &mut VecDeque<Action>,
     ) {
         let Some(tables) = self.reader.enter() else { return };
-        let lookup = tables.lookup(packet.instance, packet.destination);
+        let lookup = tables.lookup(packet.instance, packet.source, packet.destination);
         lookup.count(1, 100);
         let fate = match lookup.forwarding {
             Forwarding::Local => Fate::Delivered,

@@ -165,7 +165,7 @@ impl Router {
 /// The prefix whose held packets a change may set free.
 fn releases(change: &Change) -> Option<EidPrefix> {
     match change {
-        Change::SetRoute { eid, route, .. } if *route != Route::Resolve => Some(*eid),
+        Change::SetRoute { key, route, .. } if *route != Route::Resolve => Some(key.eid),
         _ => None,
     }
 }

@@ -98,6 +98,8 @@ fn record(instance: &Instance, [v4, v6]: [Start; 2]) -> layout::Instance {
         device: instance.device,
         flags: layout::Instance::USED | any_source,
         wide4: v4.wide,
+        scopes4: v4.scopes,
+        scopes6: v6.scopes,
     }
 }
 

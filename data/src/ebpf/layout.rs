@@ -102,6 +102,9 @@ pub(super) struct Instance {
     pub(super) flags: u32,
     /// The first of 256 nodes of depth 1, by first octet; 0 = only the root leads there.
     pub(super) wide4: u32,
+    /// Nodes the lookups of source-prefixes start at, 0 = none has entries of its own.
+    pub(super) scopes4: u32,
+    pub(super) scopes6: u32,
 }
 
 impl Instance {
@@ -143,12 +146,13 @@ impl Default for Node {
     }
 }
 
-/// A prefix: what to do with packets to it.
+/// A prefix: what to do with packets to it. Of a source-prefix with entries of its own: above the kind
+/// the leaf of the next wider one, and then the node the lookups of its entries start at.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[repr(C)]
 pub(super) struct Leaf {
-    /// What to do, in the lower two bits, and above them which of the prefixes this is that had the
-    /// leaf one after the other.
+    /// What to do, in the lower two bits, above them the length of the prefix, and then which of the
+    /// prefixes this is that had the leaf one after the other.
     pub(super) kind: u32,
     /// Index into the groups.
     pub(super) group: u32,
@@ -159,8 +163,11 @@ impl Leaf {
     pub(super) const NONE: u32 = 0;
     pub(super) const LOCAL: u32 = 1;
     pub(super) const ENCAP: u32 = 2;
-    /// Bits of the kind below those of the life.
+    /// Bits of the kind, and of the length behind them.
     pub(super) const KIND_BITS: u32 = 2;
+    pub(super) const LENGTH_BITS: u32 = 8;
+    /// Bits below those of the life.
+    pub(super) const BELOW_LIFE: u32 = Self::KIND_BITS + Self::LENGTH_BITS;
 }
 
 /// What was sent into tunnels because of a leaf. What a [`Verdict`] still has comes on top.
@@ -402,7 +409,7 @@ const _: () = {
     assert!(offset_of!(Config, generation) == 8);
     assert!(size_of::<Port>() == 16);
     assert!(offset_of!(Port, flags) == 8);
-    assert!(size_of::<Instance>() == 24);
+    assert!(size_of::<Instance>() == 32);
     assert!(offset_of!(Instance, device) == 12);
     assert!(size_of::<Node>() == 1048);
     assert!(offset_of!(Node, depth) == 16);

@@ -14,7 +14,7 @@ use std::sync::atomic::AtomicU64;
 use std::sync::atomic::Ordering::{Acquire, Relaxed, Release};
 use std::time::Instant;
 
-use weft_packet::addr::{EidPrefix, Prefix};
+use weft_packet::addr::Prefix;
 
 use super::layout;
 use super::records::{Full, Records, Table, fill, join, split};
@@ -39,6 +39,13 @@ pub(super) struct Start {
     /// The first of 256 nodes of depth 1, for each first octet, where lookups can begin; 0 = there
     /// are no such nodes.
     pub(super) wide: u32,
+    /// The root of the trie of source-prefixes with entries of their own, 0 = there are none.
+    pub(super) scopes: u32,
+}
+
+impl Start {
+    /// No node: says of source-prefixes that it is not known which there are.
+    pub(super) const UNKNOWN: u32 = u32::MAX;
 }
 
 /// The octets of an address, IPv4 in the first four, as a big-endian number.
@@ -347,13 +354,13 @@ pub(super) fn heirs(prefix: Prefix) -> impl Iterator<Item = Prefix> {
     std::iter::successors(parent(&prefix), parent)
 }
 
-/// About how many nodes these prefixes need, rounded up to a power of two: one where a prefix ends
-/// or paths part, and some more for prefixes above others.
-pub(super) fn estimate(eids: impl Iterator<Item = EidPrefix>) -> u32 {
-    let mut homes: Vec<_> = eids
-        .flat_map(|EidPrefix { instance, prefix }| {
+/// About how many nodes these prefixes need, each with the name of its trie, rounded up to a power of
+/// two: one where a prefix ends or paths part, and some more for prefixes above others.
+pub(super) fn estimate<T: Copy + Ord>(prefixes: impl Iterator<Item = (T, Prefix)>) -> u32 {
+    let mut homes: Vec<_> = prefixes
+        .flat_map(|(trie, prefix)| {
             let home = Place::of(prefix).map(|place| (place.key.first(place.depth), place.depth));
-            let node = move |(key, depth)| (instance, prefix.is_ipv6(), key, depth);
+            let node = move |(key, depth)| (trie, prefix.is_ipv6(), key, depth);
             std::iter::once((Key(0), 0)).chain(home).map(node)
         })
         .collect();
@@ -362,12 +369,12 @@ pub(super) fn estimate(eids: impl Iterator<Item = EidPrefix>) -> u32 {
     let mut forks: Vec<_> = homes
         .windows(2)
         .filter_map(|pair| {
-            let [(instance, v6, key, depth), (other_instance, other_v6, other, _)] = *pair else {
+            let [(trie, v6, key, depth), (other_trie, other_v6, other, _)] = *pair else {
                 return None;
             };
             let shared = key.shared(other);
-            let part = (instance, v6) == (other_instance, other_v6) && shared < depth;
-            part.then(|| (instance, v6, key.first(shared), shared))
+            let part = (trie, v6) == (other_trie, other_v6) && shared < depth;
+            part.then(|| (trie, v6, key.first(shared), shared))
         })
         .filter(|fork| homes.binary_search(fork).is_err())
         .collect();

@@ -176,7 +176,8 @@ impl Worker {
         if !self.options.decapsulate_any && !tables.is_local(instance, header.destination) {
             return Err(DropReason::NotLocalEid);
         }
-        let matches = || tables.source_matches(instance, header.source, remote);
+        let between = (header.source, header.destination);
+        let matches = || tables.source_matches(instance, between, remote);
         if !self.options.source_check.accepts(matches) {
             return Err(DropReason::SourceRejected);
         }
@@ -257,7 +258,7 @@ fn largest(
 
 /// The largest packet that fits on the way back to the source of a packet.
 fn mtu_back(tables: &Tables, instance: InstanceId, packet: &[u8], header: &Header) -> u16 {
-    match tables.lookup(instance, header.source).forwarding {
+    match tables.lookup(instance, header.destination, header.source).forwarding {
         Forwarding::Encapsulate(group) => {
             group.pick(header.flow_hash(packet)).map_or(u16::MAX, |hop| hop.mtu)
         }

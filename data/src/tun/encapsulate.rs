@@ -3,7 +3,7 @@
 use std::io::IoSlice;
 
 use nix::errno::Errno;
-use weft_fib::{DropReason, Forwarding, Hop, Reader, Tables};
+use weft_fib::{DropReason, Forwarding, Hop, Lookup, Reader, Tables};
 use weft_packet::addr::InstanceId;
 use weft_packet::ip::checksum::Sum;
 use weft_packet::ip::icmp::Problem;
@@ -78,10 +78,7 @@ impl Worker {
     pub(super) fn release(&mut self, reader: &Reader, eids: &[Eid]) {
         let Some(tables) = reader.enter() else { return };
         for eid in eids {
-            let forwarding = tables.lookup(eid.instance, eid.address).forwarding;
-            if !matches!(forwarding, Forwarding::Resolve) {
-                self.release_one(&tables, eid);
-            }
+            self.release_one(&tables, eid);
         }
         drop(tables);
         self.send();
@@ -106,51 +103,57 @@ impl Worker {
         if let Some(reason) = pipeline::unforwardable(&header) {
             return self.discard(packet, reason);
         }
-        let lookup = tables.lookup(packet.instance, header.destination);
+        let lookup = tables.lookup(packet.instance, header.source, header.destination);
         let eid = Eid { instance: packet.instance, address: header.destination };
         if self.hold.contains(&eid) && !matches!(lookup.forwarding, Forwarding::Resolve) {
-            return self.forward_after_held(tables, packet, &eid);
+            // A mapping came between two packets of an EID: those that waited go first.
+            let octets = octets.to_vec();
+            self.release_one(tables, &eid);
+            let Some(span) = self.admit(&octets) else { return };
+            return self.carry(Packet { span, ..packet }, &header, lookup);
         }
+        self.carry(packet, &header, lookup);
+    }
+
+    /// Does with a packet what the tables say.
+    fn carry(&mut self, packet: Packet, header: &Header, lookup: Lookup<'_>) {
         match lookup.forwarding {
             Forwarding::Encapsulate(group) => {
                 let hash = header.flow_hash(self.outbox.octets(packet.span));
                 match group.pick(hash) {
                     Ok(hop) => {
-                        let sent = self.encapsulate(packet, &header, hash, hop);
+                        let sent = self.encapsulate(packet, header, hash, hop);
                         if sent > 0 {
                             lookup.count(sent, header.length as u64);
                             hop.count(sent);
                         }
                     }
-                    Err(reason) => self.refuse(packet, &header, reason),
+                    Err(reason) => self.refuse(packet, header, reason),
                 }
             }
             // The kernel has only the site's own subnets in a bound instance.
             Forwarding::Native if packet.instance != InstanceId::DEFAULT => {
-                self.refuse(packet, &header, DropReason::NoNativeRoute);
+                self.refuse(packet, header, DropReason::NoNativeRoute);
             }
             Forwarding::Native => {
                 lookup.count(packet.virtio.packets(header.length), header.length as u64);
-                self.forward_natively(packet, &header);
+                self.forward_natively(packet, header);
             }
-            Forwarding::Resolve => self.hold_packet(packet, &header, eid),
-            Forwarding::Local => self.refuse(packet, &header, DropReason::LocalUndeliverable),
-            Forwarding::Drop(reason) => self.refuse(packet, &header, reason),
+            Forwarding::Resolve => self.hold_packet(packet, header),
+            Forwarding::Local => self.refuse(packet, header, DropReason::LocalUndeliverable),
+            Forwarding::Drop(reason) => self.refuse(packet, header, reason),
         }
     }
 
-    /// A mapping came between two packets of an EID: those that waited go first.
-    fn forward_after_held(&mut self, tables: &Tables, packet: Packet, eid: &Eid) {
-        let octets = self.outbox.octets(packet.span).to_vec();
-        self.release_one(tables, eid);
-        if let Some(span) = self.admit(&octets) {
-            self.forward(tables, Packet { span, ..packet });
-        }
-    }
-
+    /// Forwards the packets held for an EID, but for those whose sources have to wait on.
     fn release_one(&mut self, tables: &Tables, eid: &Eid) {
         let Some(device) = self.devices.of(eid.instance) else { return };
-        for held in self.hold.take(eid) {
+        let waits = |held: &Held| {
+            let Ok(header) = Header::read(&held.packet) else { return false };
+            let lookup = tables.lookup(eid.instance, header.source, eid.address);
+            matches!(lookup.forwarding, Forwarding::Resolve)
+        };
+        for held in self.hold.take(eid, |held| !waits(held)) {
             let Some(span) = self.admit(&held.packet) else { continue };
             self.ledger.counters.released.add(held.virtio.packets(held.packet.len()));
             let packet = Packet { instance: eid.instance, device, virtio: held.virtio, span };
@@ -166,7 +169,8 @@ impl Worker {
         })
     }
 
-    fn hold_packet(&mut self, packet: Packet, header: &Header, eid: Eid) {
+    fn hold_packet(&mut self, packet: Packet, header: &Header) {
+        let eid = Eid { instance: packet.instance, address: header.destination };
         if self.limits.packets_per_eid == 0 {
             self.ask_about(eid, header.source);
             return self.discard(packet, DropReason::HoldEidFull);

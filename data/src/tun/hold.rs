@@ -104,14 +104,25 @@ impl Hold {
         Ok(())
     }
 
-    /// Takes all packets that wait for an EID, in order.
-    pub(super) fn take(&mut self, eid: &Eid) -> Vec<Held> {
-        let Some(queue) = self.queues.remove(eid) else { return Vec::new() };
+    /// Takes the packets that wait for an EID, and no longer as `is_ready` says, in order.
+    pub(super) fn take(&mut self, eid: &Eid, is_ready: impl Fn(&Held) -> bool) -> Vec<Held> {
+        let Some(queue) = self.queues.get_mut(eid) else { return Vec::new() };
         if let Some((arrival, ..)) = queue.packets.front() {
             self.oldest.remove(arrival);
         }
-        self.packets -= queue.packets.len();
-        let packets = queue.packets.into_iter().map(|(.., held)| held);
+        let all = std::mem::take(&mut queue.packets).into_iter();
+        let (ready, waiting): (VecDeque<_>, _) = all.partition(|(.., held)| is_ready(held));
+        queue.packets = waiting;
+        match queue.packets.front() {
+            Some((arrival, ..)) => {
+                self.oldest.insert(*arrival, *eid);
+            }
+            None => {
+                self.queues.remove(eid);
+            }
+        }
+        self.packets -= ready.len();
+        let packets = ready.into_iter().map(|(.., held)| held);
         packets.inspect(|held| self.bytes -= held.packet.len()).collect()
     }
 
@@ -241,10 +252,30 @@ mod tests {
         s.add(1, 1, 10).unwrap();
         s.add(2, 9, 10).unwrap();
         s.add(1, 2, 10).unwrap();
-        let tags: Vec<u8> = s.hold.take(&eid(1)).iter().map(|held| held.packet[0]).collect();
+        let tags: Vec<u8> =
+            s.hold.take(&eid(1), |_| true).iter().map(|held| held.packet[0]).collect();
         assert_eq!(tags, [1, 2]);
         assert!(!s.hold.contains(&eid(1)) && s.hold.contains(&eid(2)));
         assert_eq!(s.hold.len(), 1);
+    }
+
+    #[test]
+    fn who_is_not_ready_waits_on_as_before() {
+        let mut s = Story::new();
+        for (tag, length) in [(1, 10), (2, 20), (3, 10)] {
+            s.add(1, tag, length).unwrap();
+            s.now += Duration::from_secs(1);
+        }
+        s.hold.asked(&eid(1));
+        assert_eq!(
+            s.hold.take(&eid(1), |held| held.packet.len() == 10),
+            [packet(1, 10), packet(3, 10)]
+        );
+        assert_eq!((s.hold.len(), s.hold.unasked()), (1, None));
+        assert_eq!(s.hold.expire(&LIMITS, start() + Duration::from_secs(3)), None);
+        let late = start() + Duration::from_secs(4);
+        assert_eq!(s.hold.expire(&LIMITS, late).unwrap().1, packet(2, 20));
+        assert!(s.hold.is_empty());
     }
 
     #[test]
@@ -292,7 +323,7 @@ mod tests {
         assert_eq!(s.hold.unasked().unwrap().0, eid(1));
         assert_eq!(s.hold.unasked().unwrap().0, eid(1), "it was refused, so again");
         s.hold.asked(&eid(1));
-        s.hold.take(&eid(2));
+        s.hold.take(&eid(2), |_| true);
         assert_eq!(s.hold.unasked(), None);
         s.add(2, 1, 10).unwrap();
         assert_eq!(s.hold.unasked().unwrap().0, eid(2), "it waits anew");
@@ -321,7 +352,7 @@ mod tests {
             let (mut added, mut taken) = (0, 0);
             for (n, length, kind) in steps {
                 match kind {
-                    0 => taken += s.hold.take(&eid(n)).len(),
+                    0 => taken += s.hold.take(&eid(n), |held| held.packet.len() < length).len(),
                     1 => {
                         s.now += Duration::from_secs(1);
                         while s.hold.expire(&LIMITS, s.now).is_some() {

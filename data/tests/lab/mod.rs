@@ -98,6 +98,8 @@ impl Lab {
             lab.address(host, "e0", &[format!("10.{n}.0.2/24"), format!("fd00:{n}::2/64")]);
             lab.address(xtr, "h0", &[format!("10.{n}.0.1/24"), format!("fd00:{n}::1/64")]);
             lab.address(xtr, "u0", &[format!("192.0.2.{n}/24"), format!("2001:db8::{n}/64")]);
+            // as the daemon has it on its devices: from random addresses the kernel would send redirects
+            lab.sysctl(xtr, "net.ipv6.conf.default.addr_gen_mode=1");
             lab.ip(host, &format!("route add default via 10.{n}.0.1"));
             lab.ip(host, &format!("-6 route add default via fd00:{n}::1"));
         }
@@ -365,7 +367,7 @@ pub(crate) fn options_for(encapsulation: Encapsulation) -> Options {
 }
 
 fn route(eid: &str, source: Source, route: Route) -> Change {
-    Change::SetRoute { eid: eid_prefix(eid), source, route }
+    Change::SetRoute { key: eid_prefix(eid).into(), source, route }
 }
 
 fn eid_prefix(eid: &str) -> EidPrefix {

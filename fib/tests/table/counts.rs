@@ -4,7 +4,7 @@ use weft_fib::UsageCount;
 use weft_fib::{Change, Fib, Forwarding, GroupId, PairCount, Reader, Route, Source, UplinkId};
 use weft_packet::addr::InstanceId;
 
-use crate::{address, down, eid, group, no_route, route, uplink};
+use crate::{ANYONE, address, down, eid, group, no_route, route, uplink};
 
 fn say(fib: &mut Fib, changes: impl IntoIterator<Item = Change>) {
     changes.into_iter().for_each(|change| fib.apply(change));
@@ -13,12 +13,12 @@ fn say(fib: &mut Fib, changes: impl IntoIterator<Item = Change>) {
 
 fn use_entry(reader: &Reader, packets: u64) {
     let tables = reader.enter().unwrap();
-    tables.lookup(InstanceId::DEFAULT, address("10.1.2.3")).count(packets, packets * 100);
+    tables.lookup(InstanceId::DEFAULT, ANYONE, address("10.1.2.3")).count(packets, packets * 100);
 }
 
 fn send(reader: &Reader, packets: u64) {
     let tables = reader.enter().unwrap();
-    let found = tables.lookup(InstanceId::DEFAULT, address("10.1.2.3"));
+    let found = tables.lookup(InstanceId::DEFAULT, ANYONE, address("10.1.2.3"));
     let Forwarding::Encapsulate(group) = found.forwarding else { panic!("{found:?}") };
     group.pick(0).unwrap().count(packets);
 }

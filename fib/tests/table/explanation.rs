@@ -1,12 +1,12 @@
 //! What `weft trace` says about the table.
 
 use weft_fib::{
-    Change, Decision, DropReason, Explanation, Failure, Fib, Forwarding, GroupId, Route, Source,
-    UplinkId, Verdict,
+    Change, Decision, DropReason, EidKey, Explanation, Failure, Fib, Forwarding, GroupId, Route,
+    Source, UplinkId, Verdict,
 };
 use weft_packet::addr::InstanceId;
 
-use crate::{address, broken, down, group, route, uplink};
+use crate::{ANYONE, address, broken, down, eid, group, route, uplink};
 
 fn say(changes: impl IntoIterator<Item = Change>) -> Fib {
     let (mut fib, _) = Fib::new();
@@ -35,7 +35,7 @@ fn every_reason_is_given_in_order() {
         route("10.1.0.0/16", Source::Bgp, Route::Native),
         route("0.0.0.0/0", Source::Default, Route::Resolve),
     ]);
-    let explanation = fib.explain(InstanceId::DEFAULT, address("10.1.2.3"), 0x5c1e);
+    let explanation = fib.explain(InstanceId::DEFAULT, ANYONE, address("10.1.2.3"), 0x5c1e);
     assert_eq!(
         text(&explanation),
         "\
@@ -59,6 +59,34 @@ failure  if uplink 0 failed: encapsulate (lisp) 203.0.113.65 → 192.0.2.2 throu
 }
 
 #[test]
+fn entries_for_a_source_say_so() {
+    let from = |from: &str, route| Change::SetRoute {
+        key: EidKey { eid: eid("10.1.0.0/16"), from: Some(from.parse().unwrap()) },
+        source: Source::Static,
+        route,
+    };
+    let fib = say([
+        route("10.1.0.0/16", Source::Lisp, Route::Native),
+        from("172.16.0.0/12", Route::Resolve),
+        from("172.16.1.0/24", Route::Drop(DropReason::StaticDrop)),
+        route("10.0.0.0/8", Source::Lisp, Route::Resolve),
+    ]);
+    let explain =
+        |source| fib.explain(InstanceId::DEFAULT, address(source), address("10.1.2.3"), 0);
+    assert_eq!(
+        text(&explain("172.16.1.9")),
+        "\
+prefix   10.1.0.0/16 is the longest that contains 10.1.2.3
+prefix   of its entries that for 172.16.1.0/24 is the longest that contains 172.16.1.9
+source   static wins: drop (static-drop)
+prefix   without it 10.1.0.0/16 from 172.16.0.0/12 would match: resolve
+result   drop (static-drop)"
+    );
+    assert_eq!(explain("172.16.2.9").decision, Decision::Resolve);
+    assert_eq!(explain("192.0.2.1").decision, Decision::Native);
+}
+
+#[test]
 fn the_decision_is_the_data_planes() {
     let (mut fib, reader) = Fib::new();
     for change in [
@@ -70,9 +98,9 @@ fn the_decision_is_the_data_planes() {
     }
     fib.publish();
     for flow in (0..u32::MAX).step_by(0x0765_4321) {
-        let explanation = fib.explain(InstanceId::DEFAULT, address("10.0.0.1"), flow);
+        let explanation = fib.explain(InstanceId::DEFAULT, ANYONE, address("10.0.0.1"), flow);
         let tables = reader.enter().unwrap();
-        let found = tables.lookup(InstanceId::DEFAULT, address("10.0.0.1"));
+        let found = tables.lookup(InstanceId::DEFAULT, ANYONE, address("10.0.0.1"));
         let Forwarding::Encapsulate(group) = found.forwarding else { panic!("{found:?}") };
         let hop = group.pick(flow).unwrap();
         assert_eq!(explanation.decision, Decision::from(hop));
@@ -96,13 +124,13 @@ fn answers_without_a_group_are_short() {
         route("11.0.0.0/8", Source::Lisp, Route::Encapsulate(GroupId(1))),
     ]);
     let decision = |instance, destination| {
-        fib.explain(InstanceId::new(instance).unwrap(), address(destination), 0).decision
+        fib.explain(InstanceId::new(instance).unwrap(), ANYONE, address(destination), 0).decision
     };
     assert_eq!(decision(0, "10.0.0.1"), Decision::Local);
     assert_eq!(decision(0, "11.0.0.1"), Decision::Drop(DropReason::NoUsableRloc));
     assert_eq!(decision(0, "2001:db8::1"), Decision::Drop(DropReason::NegativeMapping));
     assert_eq!(decision(9, "10.0.0.1"), Decision::Drop(DropReason::UnknownInstance));
-    let explanation = fib.explain(InstanceId::new(9).unwrap(), address("10.0.0.1"), 0);
+    let explanation = fib.explain(InstanceId::new(9).unwrap(), ANYONE, address("10.0.0.1"), 0);
     assert_eq!(
         text(&explanation),
         "prefix   instance 9 has no entries\nresult   drop (unknown-instance)"
@@ -117,7 +145,7 @@ fn best_effort_is_named() {
         down("192.0.2.1"),
         route("10.0.0.0/8", Source::Lisp, Route::Encapsulate(GroupId(1))),
     ]);
-    let explanation = fib.explain(InstanceId::DEFAULT, address("10.0.0.1"), 0);
+    let explanation = fib.explain(InstanceId::DEFAULT, ANYONE, address("10.0.0.1"), 0);
     assert!(text(&explanation).contains("192.0.2.1 priority 1 weight 1: used, as none is known"));
     assert_eq!(
         explanation.failures[1],
@@ -135,7 +163,7 @@ fn a_locator_without_weight_beside_others_is_passed_over() {
     let verdicts: Vec<_> = fib.paths(GroupId(1)).iter().map(|path| path.verdict).collect();
     assert_eq!(verdicts, [Verdict::NoWeight, Verdict::Carries, Verdict::Forbidden]);
     assert_eq!(fib.routes(None)[0].paths[..], fib.paths(GroupId(1))[..]);
-    let explanation = fib.explain(InstanceId::DEFAULT, address("10.0.0.1"), 0);
+    let explanation = fib.explain(InstanceId::DEFAULT, ANYONE, address("10.0.0.1"), 0);
     let Decision::Encapsulate { remote, .. } = explanation.failures[0].1 else { panic!() };
     assert_eq!(remote, address("192.0.2.1"), "weight 0 carries when nobody else does");
 }

@@ -5,7 +5,7 @@ use std::net::IpAddr;
 use weft_fib::{Change, DropReason, Fib, Forwarding, GroupId, Reader, Route, Source, UplinkId};
 use weft_packet::addr::InstanceId;
 
-use crate::{address, broken, down, group, not_via, route, uplink};
+use crate::{ANYONE, address, broken, down, group, not_via, route, uplink};
 
 /// A table whose only route leads to group 1, published.
 fn table(changes: impl IntoIterator<Item = Change>) -> (Fib, Reader) {
@@ -23,7 +23,7 @@ fn say(fib: &mut Fib, changes: impl IntoIterator<Item = Change>) {
 /// Remote and local address of each of a thousand flows.
 fn flows(reader: &Reader) -> Result<Vec<(IpAddr, IpAddr)>, DropReason> {
     let tables = reader.enter().unwrap();
-    match tables.lookup(InstanceId::DEFAULT, address("10.0.0.1")).forwarding {
+    match tables.lookup(InstanceId::DEFAULT, ANYONE, address("10.0.0.1")).forwarding {
         Forwarding::Encapsulate(group) => {
             (0..1000).map(|hash| group.pick(hash).map(|hop| (hop.remote, hop.local))).collect()
         }
@@ -153,7 +153,7 @@ fn what_fits_follows_the_path_mtu() {
     ]);
     let fits = |reader: &Reader, destination| {
         let tables = reader.enter().unwrap();
-        let found = tables.lookup(InstanceId::DEFAULT, address(destination));
+        let found = tables.lookup(InstanceId::DEFAULT, ANYONE, address(destination));
         let Forwarding::Encapsulate(group) = found.forwarding else { panic!("{found:?}") };
         let hop = group.pick(0).unwrap();
         assert_eq!((hop.uplink, hop.interface), (UplinkId(0), 10));

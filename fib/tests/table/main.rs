@@ -8,12 +8,15 @@ mod publication;
 mod specification;
 mod updates;
 
-use std::net::IpAddr;
+use std::net::{IpAddr, Ipv4Addr};
 
 use weft_fib::{
     Change, Encapsulation, GroupId, LocatorState, Path, Route, Source, Uplink, UplinkId,
 };
 use weft_packet::addr::{EidPrefix, InstanceId, Prefix};
+
+/// Who sends where it does not matter who does.
+const ANYONE: IpAddr = IpAddr::V4(Ipv4Addr::new(198, 51, 100, 9));
 
 /// An address.
 fn address(text: &str) -> IpAddr {
@@ -27,12 +30,12 @@ fn eid(text: &str) -> EidPrefix {
 
 /// `source` says `route` about a prefix of the default instance.
 fn route(text: &str, source: Source, route: Route) -> Change {
-    Change::SetRoute { eid: eid(text), source, route }
+    Change::SetRoute { key: eid(text).into(), source, route }
 }
 
 /// `source` says nothing about it any more.
 fn no_route(text: &str, source: Source) -> Change {
-    Change::ClearRoute { eid: eid(text), source }
+    Change::ClearRoute { key: eid(text).into(), source }
 }
 
 /// A group of (locator, priority, weight).

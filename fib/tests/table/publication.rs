@@ -7,20 +7,21 @@ use std::thread;
 use weft_fib::{Change, DropReason, Fib, Forwarding, GroupId, Reader, Route, Source, Tables};
 use weft_packet::addr::{EidPrefix, InstanceId, Prefix};
 
-use crate::{address, down, group, no_route, route, uplink};
+use crate::{ANYONE, address, down, group, no_route, route, uplink};
 
 /// What a packet to each of two prefixes and one of group 1 would meet, in one snapshot.
 fn glance(reader: &Reader) -> Option<[u8; 3]> {
     let tables = reader.enter()?;
-    let reason = |destination| match tables.lookup(InstanceId::DEFAULT, destination).forwarding {
-        Forwarding::Drop(DropReason::PolicyDenied) => 0,
-        Forwarding::Drop(DropReason::AuthFailure) => 1,
-        Forwarding::Encapsulate(group) => match group.pick(0).unwrap().remote {
-            remote if remote == address("192.0.2.1") => 0,
-            _ => 1,
-        },
-        other => panic!("{other:?}"),
-    };
+    let reason =
+        |destination| match tables.lookup(InstanceId::DEFAULT, ANYONE, destination).forwarding {
+            Forwarding::Drop(DropReason::PolicyDenied) => 0,
+            Forwarding::Drop(DropReason::AuthFailure) => 1,
+            Forwarding::Encapsulate(group) => match group.pick(0).unwrap().remote {
+                remote if remote == address("192.0.2.1") => 0,
+                _ => 1,
+            },
+            other => panic!("{other:?}"),
+        };
     Some(["10.1.0.1", "2001:db8::1", "10.2.0.1"].map(|text| reason(address(text))))
 }
 
@@ -79,7 +80,7 @@ fn a_snapshot_stays_as_it_is_and_ends_with_the_table() {
     let before = other.enter().unwrap();
     batch(&mut fib, true);
     assert_eq!(glance(&reader), Some([1, 1, 1]));
-    let old = before.lookup(InstanceId::DEFAULT, address("10.1.0.1")).forwarding;
+    let old = before.lookup(InstanceId::DEFAULT, ANYONE, address("10.1.0.1")).forwarding;
     assert!(matches!(old, Forwarding::Drop(DropReason::PolicyDenied)), "{old:?}");
     drop(before);
     drop(fib);
@@ -134,7 +135,7 @@ fn a_million_entries_share_a_group_that_changes() {
     let eids = (0..1_000_000).map(|number| Prefix::host(host(number)));
     for eid in eids.map(|prefix| EidPrefix::new(InstanceId::DEFAULT, prefix)) {
         let route = Route::Encapsulate(GroupId(1));
-        fib.apply(Change::SetRoute { eid, source: Source::Lisp, route });
+        fib.apply(Change::SetRoute { key: eid.into(), source: Source::Lisp, route });
     }
     fib.publish();
     assert_eq!(fib.len(), 1_000_000);
@@ -142,7 +143,7 @@ fn a_million_entries_share_a_group_that_changes() {
     fib.publish();
     let tables = reader.enter().unwrap();
     for number in (0..1_000_000).step_by(9_973) {
-        let found = tables.lookup(InstanceId::DEFAULT, host(number));
+        let found = tables.lookup(InstanceId::DEFAULT, ANYONE, host(number));
         let Forwarding::Encapsulate(group) = found.forwarding else { panic!("{found:?}") };
         assert_eq!(group.pick(number).unwrap().remote, address("192.0.2.2"));
         assert_eq!(found.prefix, Prefix::host(host(number)));

@@ -7,11 +7,12 @@ use proptest::option;
 use proptest::prelude::*;
 use weft_fib::reference::{Choice, Reference};
 use weft_fib::{
-    Change, DropReason, Encapsulation, Fib, Forwarding, Group, GroupId, LocatorState, Path, Route,
-    Source, Tables, Uplink, UplinkId,
+    Change, DropReason, EidKey, Encapsulation, Fib, Forwarding, Group, GroupId, LocatorState, Path,
+    Route, Source, Tables, Uplink, UplinkId,
 };
 use weft_packet::addr::{EidPrefix, InstanceId, Prefix};
 
+use crate::ANYONE;
 use crate::updates::Mirror;
 
 /// Few enough addresses that prefixes often nest and collide.
@@ -40,6 +41,13 @@ fn some_instance() -> impl Strategy<Value = InstanceId> {
 
 fn some_eid() -> impl Strategy<Value = EidPrefix> {
     (some_instance(), some_prefix()).prop_map(|(instance, prefix)| EidPrefix::new(instance, prefix))
+}
+
+fn some_key() -> impl Strategy<Value = EidKey> {
+    (some_eid(), option::weighted(0.4, some_prefix())).prop_map(|(eid, from)| {
+        let from = from.filter(|from| from.is_ipv6() == eid.prefix.is_ipv6());
+        EidKey { eid, from }
+    })
 }
 
 fn some_source() -> impl Strategy<Value = Source> {
@@ -117,10 +125,10 @@ fn some_change() -> impl Strategy<Value = Change> {
         .prop_map(|(down, not_via)| LocatorState { down, not_via });
     let mtu = option::of(prop_oneof![Just(10u16), Just(1400), Just(9000)]);
     prop_oneof![
-        6 => (some_eid(), some_source(), some_route())
-            .prop_map(|(eid, source, route)| Change::SetRoute { eid, source, route }),
-        3 => (some_eid(), some_source())
-            .prop_map(|(eid, source)| Change::ClearRoute { eid, source }),
+        6 => (some_key(), some_source(), some_route())
+            .prop_map(|(key, source, route)| Change::SetRoute { key, source, route }),
+        3 => (some_key(), some_source())
+            .prop_map(|(key, source)| Change::ClearRoute { key, source }),
         3 => ((0..3u32).prop_map(GroupId), some_paths())
             .prop_map(|(id, paths)| Change::SetGroup { id, paths }),
         1 => (0..3u32).prop_map(|id| Change::ClearGroup { id: GroupId(id) }),
@@ -155,16 +163,16 @@ fn same_choice(
     Ok(())
 }
 
-/// The tables treat packets to and from `address` as the specification does.
+/// The tables treat packets from `source` to `address`, and answers to them, as the specification does.
 fn same_answer(
     reference: &Reference,
     tables: &Tables,
     instance: InstanceId,
-    address: IpAddr,
+    (source, address): (IpAddr, IpAddr),
 ) -> Result<(), TestCaseError> {
-    let (prefix, route) = reference.lookup(instance, address);
-    let found = tables.lookup(instance, address);
-    prop_assert_eq!(found.prefix, prefix);
+    let (prefix, from, route) = reference.lookup(instance, source, address);
+    let found = tables.lookup(instance, source, address);
+    prop_assert_eq!((found.prefix, found.from), (prefix, from));
     match (route, found.forwarding) {
         (Route::Local, Forwarding::Local)
         | (Route::Native, Forwarding::Native)
@@ -180,7 +188,7 @@ fn same_answer(
         }
         (expected, found) => prop_assert!(false, "{found:?}, but expected {expected:?}"),
     }
-    prop_assert_eq!(tables.is_local(instance, address), route == Route::Local);
+    prop_assert_eq!(tables.is_local(instance, address), reference.is_local(instance, address));
     prop_assert_eq!(tables.serves(instance), reference.serves(instance));
     let outer = IpAddr::from([192, 0, 2, 1]);
     let expected = match route {
@@ -188,7 +196,7 @@ fn same_answer(
         Route::Local => Some(false),
         _ => None,
     };
-    prop_assert_eq!(tables.source_matches(instance, address, outer), expected);
+    prop_assert_eq!(tables.source_matches(instance, (address, source), outer), expected);
     Ok(())
 }
 
@@ -198,7 +206,7 @@ proptest! {
     #[test]
     fn the_tables_say_what_the_specification_says(
         batches in vec(vec(some_change(), 1..12), 1..8),
-        addresses in vec(some_eid_address(), 8),
+        addresses in vec(some_eid_address(), 6),
     ) {
         let (mut fib, reader) = Fib::new();
         let mut reference = Reference::default();
@@ -210,9 +218,10 @@ proptest! {
                 mirror.apply(fib.take_updates());
                 prop_assert_eq!(&mirror, &Mirror::of(fib.snapshot_updates()));
                 let tables = reader.enter().unwrap();
-                for &address in &addresses {
-                    same_answer(&reference, &tables, InstanceId::DEFAULT, address)?;
-                    same_answer(&reference, &tables, InstanceId::new(7).unwrap(), address)?;
+                let pairs = || addresses.iter().flat_map(|to| addresses.iter().map(|from| (*from, *to)));
+                for pair in pairs() {
+                    same_answer(&reference, &tables, InstanceId::DEFAULT, pair)?;
+                    same_answer(&reference, &tables, InstanceId::new(7).unwrap(), pair)?;
                 }
                 continue;
             };
@@ -220,7 +229,7 @@ proptest! {
             reference.apply(change.clone());
         }
         let routes: Vec<_> =
-            fib.routes(None).into_iter().map(|info| (info.eid, info.source, info.route)).collect();
+            fib.routes(None).into_iter().map(|info| (info.key, info.source, info.route)).collect();
         prop_assert_eq!(fib.len(), routes.len());
         prop_assert_eq!(routes, reference.routes());
     }
@@ -237,14 +246,14 @@ proptest! {
         for change in [
             Change::SetGroup { id, paths },
             Change::SetUplinks(uplinks),
-            Change::SetRoute { eid, source: Source::Lisp, route: Route::Encapsulate(id) },
+            Change::SetRoute { key: eid.into(), source: Source::Lisp, route: Route::Encapsulate(id) },
         ] {
             fib.apply(change.clone());
             reference.apply(change);
         }
         fib.publish();
         let tables = reader.enter().unwrap();
-        let found = tables.lookup(InstanceId::DEFAULT, [10, 0, 0, 1].into());
+        let found = tables.lookup(InstanceId::DEFAULT, ANYONE, [10, 0, 0, 1].into());
         let Forwarding::Encapsulate(group) = found.forwarding else { panic!("{found:?}") };
         let picks: Vec<_> =
             (0..FLOWS).filter_map(|flow| group.pick(seed.wrapping_add(flow)).ok()).collect();

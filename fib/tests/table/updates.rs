@@ -4,15 +4,14 @@ use std::collections::BTreeMap;
 use std::net::IpAddr;
 use std::sync::Arc;
 
-use weft_fib::{Change, Fib, Group, GroupId, Pair, Route, Source, Update, Usage};
-use weft_packet::addr::EidPrefix;
+use weft_fib::{Change, EidKey, Fib, Group, GroupId, Pair, Route, Source, Update, Usage};
 
 use crate::{address, down, eid, group, no_route, route, uplink};
 
 /// Tables built from updates alone. Shared things are told apart by where they are.
 #[derive(Debug, Default, PartialEq)]
 pub(crate) struct Mirror {
-    routes: BTreeMap<EidPrefix, (Route, *const Usage)>,
+    routes: BTreeMap<EidKey, (Route, *const Usage)>,
     groups: BTreeMap<GroupId, *const Group>,
     peers: BTreeMap<IpAddr, Vec<(IpAddr, *const Pair)>>,
 }
@@ -21,10 +20,10 @@ impl Mirror {
     pub(crate) fn apply(&mut self, updates: Vec<Update>) {
         for update in updates {
             match update {
-                Update::Route { eid, route, usage } => {
-                    self.routes.insert(eid, (route, Arc::as_ptr(&usage)));
+                Update::Route { key, route, usage } => {
+                    self.routes.insert(key, (route, Arc::as_ptr(&usage)));
                 }
-                Update::RouteGone(eid) => drop(self.routes.remove(&eid)),
+                Update::RouteGone(key) => drop(self.routes.remove(&key)),
                 Update::Group(id, group) => drop(self.groups.insert(id, Arc::as_ptr(&group))),
                 Update::GroupGone(id) => drop(self.groups.remove(&id)),
                 Update::Peers(rloc, peers) => {

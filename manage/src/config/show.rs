@@ -8,6 +8,7 @@ use std::sync::OnceLock;
 use std::time::Duration;
 
 use weft_control::lisp::config as lisp;
+use weft_fib::EidKey;
 use weft_packet::lisp::Algorithm;
 
 use super::resolved::{Config, UplinkNames, UplinkPlace};
@@ -212,7 +213,8 @@ impl Lines<'_> {
             } else {
                 self.rlocs(&mapping.rlocs)
             };
-            self.value(&format!("{path}.{}", mapping.eid), value);
+            let key = EidKey { eid: mapping.eid, from: mapping.from };
+            self.value(&format!("{path}.{key}"), value);
         }
     }
 

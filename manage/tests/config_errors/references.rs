@@ -206,3 +206,61 @@ error: 10.99.0.0/16 is given twice
   ╰╴──────────────────────── and this
 "#);
 }
+
+#[test]
+fn mappings_for_a_source() {
+    assert_snapshot!(refused(r#"
+[[itr.static-map-cache]]
+eid-prefix = "10.99.0.0/16"
+source-prefix = "2001:db8::/32"
+action = "drop"
+"#), @r#"
+error: no packet comes from 2001:db8::/32 and goes to 10.99.0.0/16
+  ╭▸ weft.toml:2:1
+  │
+2 │ [[itr.static-map-cache]]
+  │ ━━━━━━━━━━━━━━━━━━━━━━━━ `source-prefix` and `eid-prefix` are of different families
+  ╰╴
+help: give both as IPv4, or both as IPv6
+"#);
+    assert_snapshot!(refused(r#"
+[[itr.static-map-cache]]
+eid-prefix = "10.99.0.0/16"
+source-prefix = "10.1.0.0/16"
+action = "send-map-request"
+"#), @r#"
+error: the mapping system is asked for a destination, whoever sends there
+  ╭▸ weft.toml:2:1
+  │
+2 │ [[itr.static-map-cache]]
+  │ ━━━━━━━━━━━━━━━━━━━━━━━━ `send-map-request` for a source-prefix
+  ╰╴
+help: take `source-prefix` away, or say where these packets go: rlocs = [ … ]
+"#);
+    assert_snapshot!(refused(r#"
+[[itr.static-map-cache]]
+eid-prefix = "10.99.0.0/16"
+source-prefix = "10.1.0.0/16"
+action = "drop"
+
+[[itr.static-map-cache]]
+eid-prefix = "10.99.0.0/16"
+action = "drop"
+
+[[itr.static-map-cache]]
+eid-prefix = "10.99.0.0/16"
+source-prefix = "10.1.0.0/16"
+action = "native"
+"#), @r#"
+error: 10.99.0.0/16 is given twice
+   ╭▸ weft.toml:11:1
+   │
+11 │ [[itr.static-map-cache]]
+   │ ━━━━━━━━━━━━━━━━━━━━━━━━ this one
+   │
+   ⸬  weft.toml:2:1
+   │
+ 2 │ [[itr.static-map-cache]]
+   ╰╴──────────────────────── and this
+"#);
+}

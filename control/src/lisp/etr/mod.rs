@@ -95,7 +95,11 @@ impl Etr {
             trace: false,
         };
         for (eid, _) in etr.database.iter() {
-            out.forward(Change::SetRoute { eid, source: Source::Local, route: Route::Local });
+            out.forward(Change::SetRoute {
+                key: eid.into(),
+                source: Source::Local,
+                route: Route::Local,
+            });
         }
         etr.registrations = etr.registrants().into_iter().map(Registration::new).collect();
         etr.announce(now);
@@ -315,10 +319,14 @@ impl Etr {
     /// Sets and clears the routes of EID-prefixes that came and went.
     fn reroute(&self, before: &Database, out: &mut Actions) {
         for (eid, _) in before.iter().filter(|&(eid, _)| !self.database.contains(eid)) {
-            out.forward(Change::ClearRoute { eid, source: Source::Local });
+            out.forward(Change::ClearRoute { key: eid.into(), source: Source::Local });
         }
         for (eid, _) in self.database.iter().filter(|&(eid, _)| !before.contains(eid)) {
-            out.forward(Change::SetRoute { eid, source: Source::Local, route: Route::Local });
+            out.forward(Change::SetRoute {
+                key: eid.into(),
+                source: Source::Local,
+                route: Route::Local,
+            });
         }
     }
 
@@ -358,7 +366,7 @@ impl Etr {
     pub fn retire(mut self, local: &Local, out: &mut Actions) {
         self.shutdown(local, out);
         for (eid, _) in self.database.iter() {
-            out.forward(Change::ClearRoute { eid, source: Source::Local });
+            out.forward(Change::ClearRoute { key: eid.into(), source: Source::Local });
         }
     }
 

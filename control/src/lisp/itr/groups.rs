@@ -9,7 +9,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 use std::sync::Arc;
 
-use weft_fib::{Change, Encapsulation, GroupId, Path};
+use weft_fib::{Change, EidKey, Encapsulation, GroupId, Path};
 use weft_packet::addr::EidPrefix;
 use weft_packet::lisp::{Address, Lcaf, Locator};
 
@@ -22,15 +22,17 @@ pub(super) enum Holder {
     /// A cached mapping.
     Learned(EidPrefix),
     /// A configured mapping.
-    Static(EidPrefix),
+    Static(EidKey),
     /// The Proxy-ETRs of the family.
     ProxyEtrs(EidPrefix),
 }
 
 impl Holder {
     fn eid(self) -> EidPrefix {
-        let (Self::Learned(eid) | Self::Static(eid) | Self::ProxyEtrs(eid)) = self;
-        eid
+        match self {
+            Self::Learned(eid) | Self::ProxyEtrs(eid) => eid,
+            Self::Static(key) => key.eid,
+        }
     }
 }
 
@@ -162,7 +164,8 @@ impl Groups {
         let groups =
             || self.users.get(&rloc).into_iter().flatten().filter_map(|g| self.by_id.get(g));
         let holds = |eid: &EidPrefix| {
-            let holders = [Holder::Learned(*eid), Holder::Static(*eid), Holder::ProxyEtrs(*eid)];
+            let plain = EidKey::from(*eid);
+            let holders = [Holder::Learned(*eid), Holder::Static(plain), Holder::ProxyEtrs(*eid)];
             groups().any(|g| holders.iter().any(|h| g.members.contains(h)))
         };
         let first = || groups().filter_map(|g| g.members.first()).min().map(|h| h.eid());

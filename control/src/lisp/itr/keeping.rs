@@ -46,7 +46,7 @@ impl Itr {
         let changed = before != Some(content);
         if changed || announce {
             let route = self.route(eid, content);
-            out.forward(Change::SetRoute { eid, source: Source::Lisp, route });
+            out.forward(Change::SetRoute { key: eid.into(), source: Source::Lisp, route });
         }
         if let Some(Content::Positive(group)) = before.filter(|_| changed) {
             self.groups.leave(group, Holder::Learned(eid), out);
@@ -62,7 +62,7 @@ impl Itr {
         if self.pending.get(key).is_some_and(|q| !matches!(q.why, Why::Packet(_))) {
             self.pending.close(key);
         }
-        out.forward(Change::ClearRoute { eid, source: Source::Lisp });
+        out.forward(Change::ClearRoute { key: eid.into(), source: Source::Lisp });
         if let Content::Positive(group) = entry.content {
             self.groups.leave(group, Holder::Learned(eid), out);
         }

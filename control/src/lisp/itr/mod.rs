@@ -18,11 +18,11 @@ mod status;
 #[cfg(test)]
 mod tests;
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 use std::time::Duration;
 
-use weft_fib::{Change, Encapsulation, GroupId, Route, Source};
+use weft_fib::{Change, EidKey, Encapsulation, GroupId, Route, Source};
 use weft_packet::addr::{EidPrefix, InstanceId, Nonce, Prefix};
 use weft_packet::lisp::{Address, Eid, MapRequest, Message};
 
@@ -55,7 +55,9 @@ pub struct Itr {
     checks: Timers<EidPrefix>,
     groups: Groups,
     /// Configured mappings.
-    statics: EidTable<Content>,
+    statics: BTreeMap<EidKey, Content>,
+    /// Those of them that hold whoever sends.
+    statics_for_all: EidTable<Content>,
     /// What holds where nothing is cached or configured.
     defaults: EidTable<Route>,
     /// Those that serve IPv4 EIDs, and IPv6 EIDs.
@@ -86,7 +88,8 @@ impl Itr {
             cache: MapCache::default(),
             checks: Timers::default(),
             groups: Groups::new(encapsulation),
-            statics: EidTable::default(),
+            statics: BTreeMap::new(),
+            statics_for_all: EidTable::default(),
             defaults: EidTable::default(),
             proxy_etrs: [None; 2],
             rlocs: Vec::new(),
@@ -106,7 +109,7 @@ impl Itr {
             Some((_, _, Route::Resolve)) => {}
             // The answer came while the punt was on its way up.
             Some((eid, source, route)) => {
-                return out.forward(Change::SetRoute { eid, source, route });
+                return out.forward(Change::SetRoute { key: eid.into(), source, route });
             }
             None => return,
         }
@@ -237,9 +240,9 @@ impl Itr {
         self.trace = on;
     }
 
-    /// The most specific word for `eid`: static before learned before default.
+    /// The most specific word for packets of everybody to `eid`: static before learned before default.
     fn known(&self, eid: EidPrefix) -> Option<(EidPrefix, Source, Route)> {
-        let fixed = self.statics.longest(eid);
+        let fixed = self.statics_for_all.longest(eid);
         let learned = self.cache.longest(eid);
         let default = self.defaults.longest(eid);
         let words = [

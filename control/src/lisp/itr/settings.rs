@@ -1,9 +1,9 @@
 //! What is configured becomes routes: defaults, static mappings, Proxy-ETRs. A change of the
 //! configuration touches what differs and leaves what was learned alone.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
-use weft_fib::{Change, DropReason, Encapsulation, GroupId, Route, Source};
+use weft_fib::{Change, DropReason, EidKey, Encapsulation, GroupId, Route, Source};
 use weft_packet::addr::{EidPrefix, InstanceId, Prefix};
 use weft_packet::lisp::{Action, Locator};
 
@@ -116,40 +116,43 @@ impl Itr {
             if matches!(entry.content, Content::Negative(a) if a == native || a == Action::Unassigned6)
             {
                 let route = self.route(eid, entry.content);
-                out.forward(Change::SetRoute { eid, source: Source::Lisp, route });
+                out.forward(Change::SetRoute { key: eid.into(), source: Source::Lisp, route });
             }
         }
     }
 
     fn set_statics(&mut self, out: &mut Actions) {
         let configured = std::mem::take(&mut self.settings.static_map_cache);
-        let mut wanted = EidTable::default();
+        let mut wanted = BTreeMap::new();
         let served = |m: &&StaticMapping| self.instances.contains(&m.eid.instance) && !asks(m);
         for mapping in configured.iter().filter(served) {
+            let key = EidKey { eid: mapping.eid, from: mapping.from };
             let content = match static_set(mapping) {
                 set if set.is_empty() => Content::Negative(mapping.action),
-                set => Content::Positive(self.groups.join(set, Holder::Static(mapping.eid), out)),
+                set => Content::Positive(self.groups.join(set, Holder::Static(key), out)),
             };
-            wanted.insert(mapping.eid, content);
+            wanted.insert(key, content);
         }
         self.settings.static_map_cache = configured;
         let before = std::mem::replace(&mut self.statics, wanted);
+        let for_all = self.statics.iter().filter(|(key, _)| key.from.is_none());
+        self.statics_for_all = for_all.map(|(key, &content)| (key.eid, content)).collect();
         let source = Source::Static;
-        for (eid, &content) in self.statics.iter() {
-            if before.get(eid) != Some(&content) {
+        for (&key, &content) in &self.statics {
+            if before.get(&key) != Some(&content) {
                 let route = self.static_route(content);
-                out.forward(Change::SetRoute { eid, source, route });
+                out.forward(Change::SetRoute { key, source, route });
             }
         }
-        for (eid, content) in before.iter() {
-            let now = self.statics.get(eid);
+        for (key, content) in before {
+            let now = self.statics.get(&key);
             if now.is_none() {
-                out.forward(Change::ClearRoute { eid, source });
+                out.forward(Change::ClearRoute { key, source });
             }
             if let Content::Positive(group) = content
-                && now != Some(content)
+                && now != Some(&content)
             {
-                self.groups.leave(*group, Holder::Static(eid), out);
+                self.groups.leave(group, Holder::Static(key), out);
             }
         }
     }
@@ -160,11 +163,11 @@ impl Itr {
         let source = Source::Default;
         for (eid, &route) in wanted.iter() {
             if self.defaults.get(eid) != Some(&route) {
-                out.forward(Change::SetRoute { eid, source, route });
+                out.forward(Change::SetRoute { key: eid.into(), source, route });
             }
         }
         for (eid, _) in self.defaults.iter().filter(|&(eid, _)| wanted.get(eid).is_none()) {
-            out.forward(Change::ClearRoute { eid, source });
+            out.forward(Change::ClearRoute { key: eid.into(), source });
         }
         self.defaults = wanted;
     }

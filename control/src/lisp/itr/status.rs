@@ -37,6 +37,9 @@ pub struct Status {
 pub struct MapCacheEntry {
     /// The EID-prefix, `[instance]prefix` outside the default instance.
     pub eid: String,
+    /// Whose packets it is for, if not everybody's.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub source_prefix: Option<String>,
     /// Its instance.
     pub instance: u32,
     /// `positive`, `negative`, or `static`.
@@ -147,10 +150,13 @@ impl Itr {
     /// The mappings inside `within`, or all, configured ones first.
     pub fn map_cache(&self, now: Instant, within: Option<EidPrefix>) -> Vec<MapCacheEntry> {
         let wanted = |eid: &EidPrefix| within.is_none_or(|w| w.covers(*eid));
-        let fixed = self.statics.iter().filter(|(eid, _)| wanted(eid));
+        let fixed = self.statics.iter().filter(|(key, _)| wanted(&key.eid));
         let learned = self.cache.iter().filter(|(eid, _)| wanted(eid));
-        let fixed = fixed
-            .map(|(eid, &content)| MapCacheEntry { kind: "static", ..self.entry(eid, content) });
+        let fixed = fixed.map(|(key, &content)| MapCacheEntry {
+            kind: "static",
+            source_prefix: key.from.map(|from| from.to_string()),
+            ..self.entry(key.eid, content)
+        });
         let learned = learned.map(|(eid, entry)| MapCacheEntry {
             learned: Some(self.learned(now, entry)),
             ..self.entry(eid, entry.content)
@@ -175,6 +181,7 @@ impl Itr {
         };
         MapCacheEntry {
             eid: eid.to_string(),
+            source_prefix: None,
             instance: eid.instance.get(),
             kind,
             action,

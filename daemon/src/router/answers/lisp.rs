@@ -6,7 +6,7 @@ use weft_packet::addr::{EidPrefix, Prefix};
 use super::super::Router;
 use super::{Outcome, eid_of, item, no, uplink_name};
 use weft_control::lisp::map_server::RegistrationFilter;
-use weft_fib::UplinkId;
+use weft_fib::{EidKey, UplinkId};
 
 impl Router {
     pub(super) fn map_cache(
@@ -46,12 +46,13 @@ impl Router {
 
     fn with_usage(&self, entry: &weft_control::lisp::itr::MapCacheEntry) -> Value {
         let mut item = item(entry);
-        let eid = prefix_of(&entry.eid).and_then(|prefix| {
+        let key = prefix_of(&entry.eid).and_then(|prefix| {
             let instance = weft_packet::addr::InstanceId::new(entry.instance)?;
-            Some(EidPrefix::new(instance, prefix))
+            let from = entry.source_prefix.as_deref().and_then(|from| from.parse().ok());
+            Some(EidKey { eid: EidPrefix::new(instance, prefix), from })
         });
         if let (Some(usage), Some(object)) =
-            (eid.and_then(|eid| self.fib.usage(eid)), item.as_object_mut())
+            (key.and_then(|key| self.fib.usage(key)), item.as_object_mut())
         {
             object.insert("packets".into(), json!(usage.packets));
             object.insert("bytes".into(), json!(usage.bytes));

@@ -32,7 +32,7 @@ impl Router {
         };
         let protocol = question.protocol.unwrap_or(if destination.is_ipv6() { 58 } else { 1 });
         let hash = flow_hash(source, destination, protocol, question.ports);
-        let explanation = self.fib.explain(instance, destination, hash);
+        let explanation = self.fib.explain(instance, source, destination, hash);
         let mut items = vec![json!({
             "step": "packet",
             "text": format!("{source} \u{2192} {destination} protocol {protocol}, instance {instance}"),

@@ -59,7 +59,7 @@ impl Held {
         let look = || {
             let [_, leaf] = split(whose.load(Acquire));
             let [kind, _] = split(target.load(Acquire));
-            (leaf, kind >> Leaf::KIND_BITS)
+            (leaf, kind >> Leaf::BELOW_LIFE)
         };
         let (leaf, life) = look();
         let volume = split(volume.load(Acquire));
@@ -79,7 +79,7 @@ mod tests {
     use std::sync::atomic::Ordering::Relaxed;
     use std::time::{Duration, Instant};
 
-    use weft_fib::Usage;
+    use weft_fib::{EidKey, Usage};
     use weft_packet::addr::{EidPrefix, InstanceId};
 
     use super::super::routes::{Routes, Target};
@@ -91,14 +91,14 @@ mod tests {
     const LEAF: u32 = 2;
     const SIZES: Capacities = Capacities { leaves: 4, ..LEAST };
 
-    fn eid() -> EidPrefix {
-        EidPrefix::new(InstanceId::DEFAULT, "10.9.0.0/16".parse().unwrap())
+    fn key() -> EidKey {
+        EidPrefix::new(InstanceId::DEFAULT, "10.9.0.0/16".parse().unwrap()).into()
     }
 
     /// Has an entry made, which gets the leaf; gives what counts for it.
     fn enter(routes: &mut Routes, records: &Memory, now: Instant) -> Arc<Usage> {
         let usage = Arc::new(Usage::default());
-        routes.set(records, now, eid(), Target::Local, usage.clone());
+        routes.set(records, now, key(), Target::Local, usage.clone());
         usage
     }
 
@@ -112,7 +112,8 @@ mod tests {
 
     #[test]
     fn what_verdicts_hold_is_counted_once_wherever_it_moves() {
-        let (records, mut routes) = (Memory::new(&SIZES), Routes::new(SIZES.nodes));
+        let records = Memory::new(&SIZES);
+        let mut routes = Routes::new(&records);
         let usage = enter(&mut routes, &records, Instant::now());
         let mut counted = || {
             routes.sync(&records);
@@ -134,11 +135,12 @@ mod tests {
 
     #[test]
     fn what_verdicts_hold_for_one_prefix_is_not_counted_for_the_next() {
-        let (records, mut routes) = (Memory::new(&SIZES), Routes::new(SIZES.nodes));
+        let records = Memory::new(&SIZES);
+        let mut routes = Routes::new(&records);
         let mut now = Instant::now();
         enter(&mut routes, &records, now);
         hold(&records, 0, 9);
-        routes.clear(&records, now, eid());
+        routes.clear(&records, now, key());
         now += Duration::from_secs(1);
         routes.wake(now);
         let usage = enter(&mut routes, &records, now);

@@ -8,6 +8,7 @@ mod carried;
 mod groups;
 mod pairs;
 mod routes;
+mod scopes;
 mod shared;
 mod ways;
 
@@ -49,7 +50,7 @@ impl<R: Records> Tables<R> {
     /// Empty tables in `records`, which are all zero.
     pub(super) fn new(records: R) -> Self {
         Self {
-            routes: Routes::new(records.records(Table::Nodes)),
+            routes: Routes::new(&records),
             groups: Groups::default(),
             ways: Ways::default(),
             pairs: Pairs::default(),
@@ -66,17 +67,17 @@ impl<R: Records> Tables<R> {
     pub(super) fn apply(&mut self, now: Instant, update: Update) -> Result<(), Full> {
         self.wake(now);
         match update {
-            Update::Route { eid, route, usage } => {
+            Update::Route { key, route, usage } => {
                 let target = match route {
                     Route::Local => Target::Local,
                     Route::Encapsulate(id) => Target::Encapsulate(self.groups.join(id)),
                     Route::Native | Route::Drop(_) | Route::Resolve => Target::Other,
                 };
-                let old = self.routes.set(&self.records, now, eid, target, usage);
+                let old = self.routes.set(&self.records, now, key, target, usage);
                 self.leave(now, old);
             }
-            Update::RouteGone(eid) => {
-                let old = self.routes.clear(&self.records, now, eid);
+            Update::RouteGone(key) => {
+                let old = self.routes.clear(&self.records, now, key);
                 self.leave(now, old);
             }
             Update::Group(id, group) => {

@@ -5,11 +5,12 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use foldhash::fast::RandomState;
-use weft_fib::{Route, Update, Usage};
-use weft_packet::addr::{EidPrefix, InstanceId};
+use weft_fib::{EidKey, Route, Update, Usage};
+use weft_packet::addr::{EidPrefix, InstanceId, Prefix};
 
 use super::carried::Carried;
 use super::pairs::put;
+use super::scopes::{Parts, Scopes};
 use crate::ebpf::layout::Leaf;
 use crate::ebpf::records::{Reading, Records, Table, first, join, publish, split};
 use crate::ebpf::slab::Slab;
@@ -18,12 +19,13 @@ use crate::ebpf::trie::{self, Start, Trie};
 /// The leaves and the tries that lead to them.
 pub(super) struct Routes {
     trie: Trie,
-    /// By instance, IPv4 and IPv6.
+    /// Of the prefixes for every source, by instance, IPv4 and IPv6.
     roots: HashMap<InstanceId, [Root; 2], RandomState>,
+    scopes: Scopes,
     slab: Slab,
     /// By leaf.
     entries: Vec<Option<Entry>>,
-    numbers: HashMap<EidPrefix, u32, RandomState>,
+    numbers: HashMap<EidKey, u32, RandomState>,
     /// There was no node for an entry.
     lacks_nodes: bool,
 }
@@ -55,25 +57,29 @@ pub(super) enum Target {
 }
 
 impl Target {
-    fn record(self, life: u32) -> u64 {
+    fn record(self, prefix: Prefix, life: u32) -> u64 {
+        let length = u32::from(prefix.length());
         let (kind, group) = match self {
             Self::Other => (Leaf::NONE, 0),
             Self::Local => (Leaf::LOCAL, 0),
             Self::Encapsulate(group) => (Leaf::ENCAP, group),
         };
-        join([kind | life << Leaf::KIND_BITS, group])
+        join([kind | length << Leaf::KIND_BITS | life << Leaf::BELOW_LIFE, group])
     }
 }
 
 impl Routes {
-    pub(super) fn new(nodes: u32) -> Self {
+    pub(super) fn new(records: &impl Records) -> Self {
         let mut slab = Slab::endless();
-        // The tries use one leaf themselves.
+        // The tries use one leaf themselves. No prefix is longer than what nobody knows.
         let unknown = slab.take_one();
         debug_assert_eq!(unknown, Some(trie::UNKNOWN));
+        let longest = ((1 << Leaf::LENGTH_BITS) - 1) << Leaf::KIND_BITS;
+        publish(records.words(Table::Leaves, trie::UNKNOWN), join([longest, 0]));
         Self {
-            trie: Trie::new(nodes),
+            trie: Trie::new(records.records(Table::Nodes)),
             roots: HashMap::default(),
+            scopes: Scopes::default(),
             slab,
             entries: Vec::new(),
             numbers: HashMap::default(),
@@ -92,24 +98,25 @@ impl Routes {
         &mut self,
         records: &impl Records,
         now: Instant,
-        eid: EidPrefix,
+        key: EidKey,
         target: Target,
         usage: Arc<Usage>,
     ) -> Option<Target> {
-        if let Some(&leaf) = self.numbers.get(&eid) {
+        let prefix = key.eid.prefix;
+        if let Some(&leaf) = self.numbers.get(&key) {
             let entry = self.entries.get_mut(leaf as usize)?.as_mut()?;
-            publish(records.words(Table::Leaves, leaf), target.record(entry.life));
+            publish(records.words(Table::Leaves, leaf), target.record(prefix, entry.life));
             entry.usage = usage;
             return Some(std::mem::replace(&mut entry.target, target));
         }
         let leaf = self.slab.take_one().unwrap_or(0);
         let record = records.words(Table::Leaves, leaf);
-        let life = (split(first(record))[0] >> Leaf::KIND_BITS).wrapping_add(1) & LIVES;
-        publish(record, target.record(life));
+        let life = (split(first(record))[0] >> Leaf::BELOW_LIFE).wrapping_add(1) & LIVES;
+        publish(record, target.record(prefix, life));
         let carried = Reading::new(records, Table::Carried, leaf);
         put(&mut self.entries, leaf, Entry { target, usage, carried, life });
-        self.numbers.insert(eid, leaf);
-        self.insert(records, now, eid, leaf);
+        self.numbers.insert(key, leaf);
+        self.insert(records, now, key, leaf);
         None
     }
 
@@ -118,20 +125,29 @@ impl Routes {
         &mut self,
         records: &impl Records,
         now: Instant,
-        eid: EidPrefix,
+        key: EidKey,
     ) -> Option<Target> {
-        let leaf = self.numbers.remove(&eid)?;
+        let leaf = self.numbers.remove(&key)?;
         let entry = self.entries.get_mut(leaf as usize)?.take()?;
-        self.remove(records, now, eid, leaf);
+        self.remove(records, now, key, leaf);
         self.slab.release(now, leaf, 1);
         Some(entry.target)
     }
 
     /// Where lookups begin, IPv4 and IPv6.
     pub(super) fn starts(&self, instance: InstanceId) -> [Start; 2] {
-        self.roots
-            .get(&instance)
-            .map_or_else(Default::default, |roots| roots.map(|root| root.start))
+        let roots = self.roots.get(&instance).copied().unwrap_or_default();
+        let start = |root: Root, ipv6| {
+            // What may be an entry for every source must not yield to one for this source.
+            let lacks_root = root.prefixes > 0 && root.start.root == 0;
+            let scopes = match self.scopes.root(instance, ipv6) {
+                known if known != 0 && lacks_root => Start::UNKNOWN,
+                known => known,
+            };
+            Start { scopes, ..root.start }
+        };
+        let [v4, v6] = roots;
+        [start(v4, false), start(v6, true)]
     }
 
     /// Moves what was counted to the FIB's counters.
@@ -152,16 +168,16 @@ impl Routes {
         &self,
         encapsulate: impl Fn(u32) -> Route,
     ) -> impl Iterator<Item = Update> {
-        let mut entries: Vec<_> = self.numbers.iter().map(|(&eid, &leaf)| (eid, leaf)).collect();
+        let mut entries: Vec<_> = self.numbers.iter().map(|(&key, &leaf)| (key, leaf)).collect();
         entries.sort_unstable();
-        entries.into_iter().filter_map(move |(eid, leaf)| {
+        entries.into_iter().filter_map(move |(key, leaf)| {
             let entry = self.entries.get(leaf as usize)?.as_ref()?;
             let route = match entry.target {
                 Target::Local => Route::Local,
                 Target::Encapsulate(group) => encapsulate(group),
                 Target::Other => Route::Resolve,
             };
-            Some(Update::Route { eid, route, usage: entry.usage.clone() })
+            Some(Update::Route { key, route, usage: entry.usage.clone() })
         })
     }
 
@@ -190,7 +206,10 @@ impl Routes {
     pub(super) fn nodes_needed(&self, now: u32) -> u32 {
         let wanted = self.trie.nodes_wanted(now, self.lacks_nodes);
         if self.lacks_nodes {
-            return wanted.max(trie::estimate(self.numbers.keys().copied()));
+            let entries =
+                self.numbers.keys().map(|key| ((key.eid.instance, key.from), key.eid.prefix));
+            let entries = trie::estimate(entries);
+            return wanted.max(entries.saturating_add(trie::estimate(self.scopes.names())));
         }
         wanted
     }
@@ -200,7 +219,14 @@ impl Routes {
         self.slab.wake(now);
     }
 
-    fn insert(&mut self, records: &impl Records, now: Instant, eid: EidPrefix, leaf: u32) {
+    fn insert(&mut self, records: &impl Records, now: Instant, key: EidKey, leaf: u32) {
+        let EidKey { eid, from } = key;
+        if let Some(from) = from {
+            let mut parts = Parts { records, trie: &mut self.trie, leaves: &mut self.slab };
+            let inserted = self.scopes.insert(&mut parts, (eid.instance, from), eid.prefix, leaf);
+            self.lacks_nodes |= inserted.is_err();
+            return;
+        }
         let Root { start, prefixes } = root(&mut self.roots, eid);
         *prefixes += 1;
         // Where the first prefix got no root, later ones must not look as if they were all.
@@ -215,9 +241,15 @@ impl Routes {
         }
     }
 
-    fn remove(&mut self, records: &impl Records, now: Instant, eid: EidPrefix, leaf: u32) {
-        let exact = |prefix| self.numbers.get(&EidPrefix::new(eid.instance, prefix)).copied();
-        let heir = trie::heirs(eid.prefix).find_map(exact).unwrap_or(0);
+    fn remove(&mut self, records: &impl Records, now: Instant, key: EidKey, leaf: u32) {
+        let EidKey { eid, from } = key;
+        let beside = |prefix| EidKey { eid: EidPrefix::new(eid.instance, prefix), from };
+        let heir = heir(eid.prefix, |prefix| self.numbers.get(&beside(prefix)).copied());
+        if let Some(from) = from {
+            let mut parts = Parts { records, trie: &mut self.trie, leaves: &mut self.slab };
+            let whose = (eid.instance, from);
+            return self.scopes.remove(&mut parts, now, whose, (eid.prefix, leaf, heir));
+        }
         let root = root(&mut self.roots, eid);
         root.prefixes -= 1;
         if root.start.root != 0 {
@@ -235,7 +267,13 @@ impl Routes {
 }
 
 /// Bits of a life's number.
-const LIVES: u32 = u32::MAX >> Leaf::KIND_BITS;
+const LIVES: u32 = u32::MAX >> Leaf::BELOW_LIFE;
+
+/// The leaf of whoever has the addresses of a prefix that goes, within its home; 0 = nobody. `exact`
+/// gives the leaf of a prefix.
+pub(super) fn heir(prefix: Prefix, exact: impl FnMut(Prefix) -> Option<u32>) -> u32 {
+    trie::heirs(prefix).find_map(exact).unwrap_or(0)
+}
 
 fn root(roots: &mut HashMap<InstanceId, [Root; 2], RandomState>, eid: EidPrefix) -> &mut Root {
     &mut roots.entry(eid.instance).or_default()[usize::from(eid.prefix.is_ipv6())]

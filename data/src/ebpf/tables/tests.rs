@@ -3,10 +3,11 @@ use std::sync::atomic::AtomicU64;
 use std::sync::atomic::Ordering::Relaxed;
 
 use proptest::collection::vec;
+use proptest::option::weighted;
 use proptest::prelude::*;
 use weft_fib::{
-    Change, Encapsulation, Fib, Forwarding, Group, GroupId, LocatorState, Path, Reader, Source,
-    Uplink, UplinkId,
+    Change, EidKey, Encapsulation, Fib, Forwarding, Group, GroupId, LocatorState, Path, Reader,
+    Source, Uplink, UplinkId,
 };
 use weft_packet::addr::{EidPrefix, Prefix};
 
@@ -36,6 +37,9 @@ struct Router {
     tables: Tables<Memory>,
     now: Instant,
 }
+
+/// Source, destination and hash of a flow.
+type Flow = (IpAddr, IpAddr, u32);
 
 /// A hop as far as a packet shows it: remote, local, interface, MTU, port.
 type Shown = (IpAddr, IpAddr, u32, u16, u16);
@@ -81,9 +85,10 @@ impl Router {
     }
 
     /// What the FIB says.
-    fn right(&self, instance: InstanceId, address: IpAddr, hash: u32) -> Answer {
+    fn right(&self, instance: InstanceId, flow: Flow) -> Answer {
         let tables = self.reader.enter().unwrap();
-        match tables.lookup(instance, address).forwarding {
+        let (source, destination, hash) = flow;
+        match tables.lookup(instance, source, destination).forwarding {
             Forwarding::Local => Answer::Local,
             Forwarding::Encapsulate(group) => shown(group, hash),
             _ => Answer::NotHere,
@@ -91,10 +96,9 @@ impl Router {
     }
 
     /// What the program would do.
-    fn given(&self, instance: InstanceId, address: IpAddr, hash: u32) -> Answer {
+    fn given(&self, instance: InstanceId, (source, destination, hash): Flow) -> Answer {
         let records = &self.tables.records;
-        let start = self.tables.starts(instance)[usize::from(address.is_ipv6())];
-        let leaf = trie::lookup(records, start, address);
+        let leaf = self.leaf(instance, source, destination);
         let word = |table, index| first(records.words(table, index));
         match target(word(Table::Leaves, leaf)) {
             [Leaf::LOCAL, _] => Answer::Local,
@@ -108,12 +112,22 @@ impl Router {
         }
     }
 
-    /// Whether packets from an address may come from a locator, as the program would say; `None` =
+    /// The leaf the program finds.
+    fn leaf(&self, instance: InstanceId, source: IpAddr, destination: IpAddr) -> u32 {
+        let start = self.tables.starts(instance)[usize::from(destination.is_ipv6())];
+        scopes::lookup(&self.tables.records, start, source, destination)
+    }
+
+    /// Whether packets between addresses may come from a locator, as the program would say; `None` =
     /// there is no locator-set.
-    fn may_send(&self, instance: InstanceId, source: IpAddr, rloc: IpAddr) -> Option<bool> {
+    fn may_send(
+        &self,
+        instance: InstanceId,
+        (source, destination): (IpAddr, IpAddr),
+        rloc: IpAddr,
+    ) -> Option<bool> {
         let records = &self.tables.records;
-        let start = self.tables.starts(instance)[usize::from(source.is_ipv6())];
-        let leaf = trie::lookup(records, start, source);
+        let leaf = self.leaf(instance, destination, source);
         match target(first(records.words(Table::Leaves, leaf))) {
             [Leaf::LOCAL, _] => Some(false),
             [Leaf::ENCAP, group] => {
@@ -130,10 +144,15 @@ impl Router {
     }
 
     /// Whether that is what the FIB says. A group that is not there has no locators.
-    fn is_right_about(&self, instance: InstanceId, source: IpAddr, rloc: IpAddr) -> bool {
+    fn is_right_about(
+        &self,
+        instance: InstanceId,
+        between: (IpAddr, IpAddr),
+        rloc: IpAddr,
+    ) -> bool {
         let tables = self.reader.enter().unwrap();
-        let given = self.may_send(instance, source, rloc);
-        match tables.source_matches(instance, source, rloc) {
+        let given = self.may_send(instance, between, rloc);
+        match tables.source_matches(instance, between, rloc) {
             None => given != Some(true),
             right => given == right,
         }
@@ -218,7 +237,7 @@ fn group(id: u32, paths: &[Path]) -> Change {
 
 fn route(eid: &str, route: Route) -> Change {
     let eid = EidPrefix::new(InstanceId::DEFAULT, eid.parse().unwrap());
-    Change::SetRoute { eid, source: Source::Lisp, route }
+    Change::SetRoute { key: eid.into(), source: Source::Lisp, route }
 }
 
 fn some_address() -> impl Strategy<Value = IpAddr> {
@@ -232,13 +251,26 @@ fn some_address() -> impl Strategy<Value = IpAddr> {
     })
 }
 
-fn some_eid() -> impl Strategy<Value = EidPrefix> {
+fn some_prefix() -> impl Strategy<Value = Prefix> {
     let length = prop_oneof![Just(0u8), Just(7), Just(8), 0..=32u8, Just(32)];
-    let instance = prop_oneof![Just(InstanceId::DEFAULT), Just(InstanceId::new(7).unwrap())];
-    (instance, some_address(), length).prop_map(|(instance, address, length)| {
+    (some_address(), length).prop_map(|(address, length)| {
         let length = if address.is_ipv6() { length * 4 } else { length };
-        EidPrefix::new(instance, Prefix::new(address, length).unwrap())
+        Prefix::new(address, length).unwrap()
     })
+}
+
+fn some_key() -> impl Strategy<Value = EidKey> {
+    let instance = prop_oneof![Just(InstanceId::DEFAULT), Just(InstanceId::new(7).unwrap())];
+    (instance, some_prefix(), weighted(0.4, some_prefix())).prop_map(|(instance, prefix, from)| {
+        let from = from.filter(|from| from.is_ipv6() == prefix.is_ipv6());
+        EidKey { eid: EidPrefix::new(instance, prefix), from }
+    })
+}
+
+fn some_flow() -> impl Strategy<Value = Flow> {
+    let pair = (some_address(), some_address());
+    let pair = pair.prop_filter("one family", |(from, to)| from.is_ipv6() == to.is_ipv6());
+    (pair, any::<u32>()).prop_map(|((source, destination), hash)| (source, destination, hash))
 }
 
 fn some_route() -> impl Strategy<Value = Route> {
@@ -269,11 +301,11 @@ fn some_uplinks() -> impl Strategy<Value = Vec<Uplink>> {
 
 fn some_change() -> impl Strategy<Value = Change> {
     let source = || prop_oneof![Just(Source::Lisp), Just(Source::Static)];
-    let set_route = (some_eid(), source(), some_route())
-        .prop_map(|(eid, source, route)| Change::SetRoute { eid, source, route });
+    let set_route = (some_key(), source(), some_route())
+        .prop_map(|(key, source, route)| Change::SetRoute { key, source, route });
     prop_oneof![
         6 => set_route,
-        3 => (some_eid(), source()).prop_map(|(eid, source)| Change::ClearRoute { eid, source }),
+        3 => (some_key(), source()).prop_map(|(key, source)| Change::ClearRoute { key, source }),
         4 => (0..4u32, some_paths())
             .prop_map(|(id, paths)| Change::SetGroup { id: GroupId(id), paths }),
         1 => (0..4u32).prop_map(|id| Change::ClearGroup { id: GroupId(id) }),
@@ -289,8 +321,8 @@ fn some_change() -> impl Strategy<Value = Change> {
 /// What takes back whatever these changes said.
 fn undo(changes: &[Change]) -> Vec<Change> {
     let undone = changes.iter().filter_map(|change| match change {
-        Change::SetRoute { eid, source, .. } => {
-            Some(Change::ClearRoute { eid: *eid, source: *source })
+        Change::SetRoute { key, source, .. } => {
+            Some(Change::ClearRoute { key: *key, source: *source })
         }
         Change::SetGroup { id, .. } => Some(Change::ClearGroup { id: *id }),
         _ => None,
@@ -304,18 +336,19 @@ proptest! {
     #[test]
     fn a_flow_goes_as_the_fib_says(
         batches in vec(vec(some_change(), 1..12), 1..10),
-        packets in vec((some_address(), any::<u32>()), 16),
+        packets in vec(some_flow(), 16),
         sender in some_rloc(),
     ) {
         let mut router = Router::new(&LARGE);
         for batch in &batches {
             router.say(batch.clone()).unwrap();
             router.now += Duration::from_millis(400);
-            for &(address, hash) in &packets {
+            for &flow in &packets {
                 for instance in [InstanceId::DEFAULT, InstanceId::new(7).unwrap()] {
-                    let right = router.right(instance, address, hash);
-                    prop_assert_eq!(router.given(instance, address, hash), right, "{}", address);
-                    prop_assert!(router.is_right_about(instance, address, sender));
+                    let right = router.right(instance, flow);
+                    prop_assert_eq!(router.given(instance, flow), right, "{:?}", flow);
+                    let (source, destination, _) = flow;
+                    prop_assert!(router.is_right_about(instance, (source, destination), sender));
                 }
             }
         }
@@ -327,22 +360,22 @@ proptest! {
     #[test]
     fn tables_without_room_leave_packets_alone_until_they_grow(
         batches in vec(vec(some_change(), 1..12), 1..8),
-        packets in vec((some_address(), any::<u32>()), 16),
+        packets in vec(some_flow(), 16),
     ) {
         let mut router = Router::new(&TINY);
         for (batch, grow) in batches.iter().zip([false, true].into_iter().cycle()) {
             let _ = router.say(batch.clone());
             let full = router.tables.is_full();
-            for &(address, hash) in &packets {
-                let right = router.right(InstanceId::DEFAULT, address, hash);
-                let given = router.given(InstanceId::DEFAULT, address, hash);
+            for &flow in &packets {
+                let right = router.right(InstanceId::DEFAULT, flow);
+                let given = router.given(InstanceId::DEFAULT, flow);
                 prop_assert!(given == right || (full && given == Answer::NotHere), "{given:?}");
             }
             if grow && full {
                 router.grow();
-                for &(address, hash) in &packets {
-                    let right = router.right(InstanceId::DEFAULT, address, hash);
-                    prop_assert_eq!(router.given(InstanceId::DEFAULT, address, hash), right);
+                for &flow in &packets {
+                    let right = router.right(InstanceId::DEFAULT, flow);
+                    prop_assert_eq!(router.given(InstanceId::DEFAULT, flow), right);
                 }
             }
         }

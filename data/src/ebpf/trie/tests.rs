@@ -5,7 +5,6 @@ use std::thread;
 use proptest::collection::vec;
 use proptest::prelude::*;
 use weft_fib::Lpm;
-use weft_packet::addr::InstanceId;
 
 use super::*;
 use crate::ebpf::records::{Capacities, Memory};
@@ -37,7 +36,7 @@ impl Both {
     fn new(nodes: u32) -> Self {
         let memory = memory(nodes);
         let mut trie = Trie::new(nodes);
-        let start = Start { root: trie.root(&memory).unwrap(), wide: 0 };
+        let start = Start { root: trie.root(&memory).unwrap(), ..Start::default() };
         Self { memory, trie, start, truth: Lpm::default(), leaves: UNKNOWN }
     }
 
@@ -137,7 +136,7 @@ fn follow(
     }
     both.truth.iter().for_each(|(prefix, _)| afresh.set(prefix));
     prop_assert_eq!(both.trie.nodes(), afresh.trie.nodes(), "removal leaves nothing behind");
-    let eids = both.truth.iter().map(|(prefix, _)| EidPrefix::new(InstanceId::DEFAULT, prefix));
+    let eids = both.truth.iter().map(|(prefix, _)| ((), prefix));
     let estimate = estimate(eids);
     prop_assert!(estimate.is_power_of_two() && estimate <= 4 * both.trie.nodes());
     for (_, prefix) in changes {
@@ -225,7 +224,7 @@ fn a_reader_gets_the_answer_of_before_or_after() {
     let memory = memory(1 << 14);
     let mut trie = Trie::new(1 << 14);
     let root = trie.root(&memory).unwrap();
-    let start = Start { root, wide: 0 };
+    let start = Start { root, ..Start::default() };
     let always: Prefix = "10.0.0.0/8".parse().unwrap();
     trie.insert(&memory, root, always, 2).unwrap();
     // Every block of 65536 addresses has one prefix that comes and goes, of leaf 2 and more,

@@ -1,10 +1,11 @@
 //! `[itr]`.
 
+use std::collections::BTreeMap;
 use std::ops::RangeInclusive;
 use std::time::Duration;
 
 use weft_control::lisp::config::{Itr, Probing, ProxyEtr, StaticMapping};
-use weft_packet::addr::EidPrefix;
+use weft_packet::addr::{EidPrefix, Prefix};
 use weft_packet::lisp::Action;
 
 use super::etr::TTL;
@@ -56,7 +57,7 @@ pub(super) fn itr(
         // Every local locator is in the Map-Request; naming a set makes its uplinks known.
         reading.locators.by_name(name, &node.place, reading.report);
     }
-    itr.static_map_cache = static_mappings(s, "static-map-cache", reading, names);
+    itr.static_map_cache = static_mappings(s, "static-map-cache", true, reading, names);
     section.finish(reading.report);
     if reading.report.errors() == errors_before {
         check(&place, &itr, reading.report);
@@ -124,15 +125,17 @@ fn proxy_etrs(section: &mut Section<'_>, report: &mut Report) -> Vec<ProxyEtr> {
     found
 }
 
-/// Mappings written in the configuration, of an ITR or a Map-Server.
+/// Mappings written in the configuration, of an ITR or a Map-Server; `scoped`: they may be for packets of
+/// a source-prefix alone.
 pub(super) fn static_mappings(
     section: &mut Section<'_>,
     key: &'static str,
+    scoped: bool,
     reading: &mut Reading<'_>,
     names: &mut UplinkNames,
 ) -> Vec<StaticMapping> {
     let mut found = Vec::new();
-    let mut prefixes = Prefixes::default();
+    let mut prefixes: BTreeMap<_, Prefixes> = BTreeMap::new();
     for mut s in section.sections(key, reading.report) {
         let instance = instance_of(&mut s, reading);
         reading.instances.note(instance);
@@ -140,6 +143,8 @@ pub(super) fn static_mappings(
         if s.take("eid-prefix").is_none() {
             s.missing("eid-prefix", "\"10.99.0.0/16\"", reading.report);
         }
+        let from =
+            scoped.then(|| s.parsed("source-prefix", reading.report, parse_prefix)).flatten();
         let rlocs = locator_list(&mut s, false, reading, names);
         let actions = [
             ("drop", Action::DropNoReason),
@@ -154,14 +159,44 @@ pub(super) fn static_mappings(
         s.finish(reading.report);
         let Some(prefix) = prefix else { continue };
         let eid = EidPrefix::new(instance, prefix);
-        prefixes.add(eid, key, true, &place, reading.report);
+        if let Some(from) = from {
+            check_source(from, prefix, action, &place, reading.report);
+        }
+        prefixes.entry(from).or_default().add(eid, key, true, &place, reading.report);
         found.push(StaticMapping {
             eid,
+            from,
             rlocs: rlocs.unwrap_or_default(),
             action: action.unwrap_or_default(),
         });
     }
     found
+}
+
+/// What a mapping for packets of a source-prefix cannot be.
+fn check_source(
+    from: Prefix,
+    to: Prefix,
+    action: Option<Action>,
+    place: &Place,
+    report: &mut Report,
+) {
+    if from.is_ipv6() != to.is_ipv6() {
+        report.error_with_help(
+            place,
+            format!("no packet comes from {from} and goes to {to}"),
+            "`source-prefix` and `eid-prefix` are of different families",
+            Some("give both as IPv4, or both as IPv6".into()),
+        );
+    }
+    if action == Some(Action::SendMapRequest) {
+        report.error_with_help(
+            place,
+            "the mapping system is asked for a destination, whoever sends there",
+            "`send-map-request` for a source-prefix",
+            Some("take `source-prefix` away, or say where these packets go: rlocs = [ … ]".into()),
+        );
+    }
 }
 
 /// `rlocs = [ … ]` or `locator-set = "NAME"`; `ours`: addresses are this router's unless they say

@@ -33,7 +33,7 @@ pub(super) fn map_server(
         .duration("registration-timeout", LIFE, reading.report)
         .unwrap_or(defaults.registration_timeout);
     let sites = sites(&mut section, reading);
-    let static_mappings = static_mappings(&mut section, "static-mapping", reading, names);
+    let static_mappings = static_mappings(&mut section, "static-mapping", false, reading, names);
     section.finish(reading.report);
     (Some(MapServer { sites, static_mappings, registration_timeout }), listen)
 }

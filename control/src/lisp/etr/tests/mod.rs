@@ -423,7 +423,7 @@ fn removed_mapping_is_withdrawn_until_acknowledged() {
         .iter()
         .filter_map(|a| if let Action::Forward(c) = a { Some(c.clone()) } else { None })
         .collect();
-    let cleared = Change::ClearRoute { eid: eid("10.2.0.0/16"), source: Source::Local };
+    let cleared = Change::ClearRoute { key: eid("10.2.0.0/16").into(), source: Source::Local };
     assert_eq!(changes, [cleared], "the other route is not touched");
     let withdrawn = |site: &mut Site| -> Vec<_> {
         let records = site.registers().into_iter().flat_map(|(_, r)| r.records);

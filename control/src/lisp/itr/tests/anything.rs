@@ -128,7 +128,7 @@ impl Chaos {
             .routes
             .iter()
             .filter(|((_, source), _)| *source == Source::Lisp)
-            .map(|((eid, _), route)| (*eid, *route))
+            .map(|((key, _), route)| (key.eid, *route))
             .collect();
         assert_eq!(learned, routes, "at {}", story.now);
         assert!(learned.len() <= 12, "bounded");

@@ -12,7 +12,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 
-use weft_fib::{Change, Encapsulation, GroupId, Path, Route, Source, Uplink, UplinkId};
+use weft_fib::{Change, EidKey, Encapsulation, GroupId, Path, Route, Source, Uplink, UplinkId};
 use weft_packet::addr::{EidPrefix, InstanceId, Nonce};
 use weft_packet::lisp::{
     Action, Address, Encapsulated, Locator, MapReply, MapRequest, MappingRecord, Message, Ttl,
@@ -49,7 +49,7 @@ struct Story {
     out: Actions,
     asked: Vec<Asked>,
     events: Vec<Event>,
-    routes: BTreeMap<(EidPrefix, Source), Route>,
+    routes: BTreeMap<(EidKey, Source), Route>,
     /// Routes set, even if they were set already.
     set: Vec<EidPrefix>,
     groups: BTreeMap<GroupId, Vec<Path>>,
@@ -133,16 +133,16 @@ impl Story {
 
     /// The model's longest match, and the best source's word on it.
     fn lookup(&self, instance: InstanceId, destination: IpAddr) -> (EidPrefix, Route) {
-        let matches = |(eid, _): &&(EidPrefix, Source)| {
-            eid.instance == instance && eid.prefix.contains(destination)
+        let matches = |(key, _): &&(EidKey, Source)| {
+            key.from.is_none()
+                && key.eid.instance == instance
+                && key.eid.prefix.contains(destination)
         };
-        let best = self
-            .routes
-            .keys()
-            .filter(matches)
-            .max_by(|a, b| a.0.prefix.length().cmp(&b.0.prefix.length()).then(b.1.cmp(&a.1)));
+        let best = self.routes.keys().filter(matches).max_by(|a, b| {
+            a.0.eid.prefix.length().cmp(&b.0.eid.prefix.length()).then(b.1.cmp(&a.1))
+        });
         let key = best.expect("there are defaults");
-        (key.0, self.routes[key])
+        (key.0.eid, self.routes[key])
     }
 
     /// The route to a destination in the default instance.
@@ -235,19 +235,19 @@ impl Story {
 
     fn forward(&mut self, change: Change) {
         match change {
-            Change::SetRoute { eid, source, route } => {
+            Change::SetRoute { key, source, route } => {
                 if let Route::Encapsulate(group) = route {
                     assert!(self.groups.contains_key(&group), "route to a group that is not there");
                 }
-                self.set.push(eid);
-                if self.routes.insert((eid, source), route) != Some(route) {
-                    self.carried.remove(&eid);
+                self.set.push(key.eid);
+                if self.routes.insert((key, source), route) != Some(route) {
+                    self.carried.remove(&key.eid);
                 }
             }
-            Change::ClearRoute { eid, source } => {
-                let route = self.routes.remove(&(eid, source));
-                assert!(route.is_some(), "{eid} was not there");
-                self.carried.remove(&eid);
+            Change::ClearRoute { key, source } => {
+                let route = self.routes.remove(&(key, source));
+                assert!(route.is_some(), "{key} was not there");
+                self.carried.remove(&key.eid);
             }
             Change::SetGroup { id, paths } => {
                 self.groups.insert(id, paths);

@@ -5,7 +5,7 @@ use weft_fib::DropReason;
 
 fn fixed(about: &str, rlocs: &[&str], action: Action) -> StaticMapping {
     let rloc = |rloc: &&str| Rloc::unicast(Place::Address { rloc: ip(rloc), local: false }, 1, 100);
-    StaticMapping { eid: eid(about), rlocs: rlocs.iter().map(rloc).collect(), action }
+    StaticMapping { eid: eid(about), from: None, rlocs: rlocs.iter().map(rloc).collect(), action }
 }
 
 fn proxy_etr(address: &str) -> config::ProxyEtr {
@@ -29,7 +29,7 @@ fn learn(story: &mut Story, to: &str, record: MappingRecord) {
 fn at_birth_every_instance_and_family_asks() {
     let story = Story::new();
     for about in ["0.0.0.0/0", "::/0", "7:0.0.0.0/0", "7:::/0"] {
-        assert_eq!(story.routes[&(eid(about), Source::Default)], Route::Resolve);
+        assert_eq!(story.routes[&(eid(about).into(), Source::Default)], Route::Resolve);
     }
     assert_eq!(story.routes.len(), 4);
 }
@@ -193,6 +193,49 @@ fn the_prober_hears_once_of_each_locator_in_use_and_about_what() {
     let expected = [Watch::Release { rloc: ip("203.0.113.1") }, used("203.0.113.2", "10.2.0.0/16")];
     assert_eq!(story.itr.take_watch_changes(), expected);
     assert_eq!(story.itr.take_watch_changes(), []);
+}
+
+#[test]
+fn mappings_for_a_source_are_entries_of_their_own() {
+    let from = |from: &str, about, rlocs| {
+        let from = Some(from.parse().unwrap());
+        StaticMapping { from, ..fixed(about, rlocs, Action::DropNoReason) }
+    };
+    let configured = vec![
+        fixed("10.9.0.0/16", &["203.0.113.9"], Action::NoAction),
+        from("10.0.1.0/24", "10.9.0.0/16", &["203.0.113.10"]),
+        from("10.0.2.0/24", "10.9.0.0/16", &[]),
+        from("10.0.1.0/24", "10.8.0.0/16", &["203.0.113.10"]),
+    ];
+    let with = |static_map_cache| config::Itr { static_map_cache, ..settings() };
+    let mut story = Story::with(with(configured.clone()));
+    let scoped = |story: &Story| {
+        story.routes.keys().filter(|(key, _)| key.from.is_some()).map(|(key, _)| *key).collect()
+    };
+    let keys: Vec<EidKey> = scoped(&story);
+    let texts: Vec<_> = keys.iter().map(ToString::to_string).collect();
+    assert_eq!(
+        texts,
+        [
+            "10.8.0.0/16 from 10.0.1.0/24",
+            "10.9.0.0/16 from 10.0.1.0/24",
+            "10.9.0.0/16 from 10.0.2.0/24"
+        ]
+    );
+    let route = |key| story.routes[&(key, Source::Static)];
+    assert_eq!(route(keys[0]), route(keys[1]), "one locator-set, one group");
+    assert_eq!(route(keys[2]), Route::Drop(DropReason::StaticDrop));
+    assert_ne!(story.route("10.9.0.1"), route(keys[1]), "everybody else's");
+    assert_eq!(story.packet("10.8.0.1"), Route::Resolve, "everybody else asks");
+    let shown = story.itr.map_cache(story.now, Some(eid("10.9.0.0/16")));
+    let shown: Vec<_> = shown.iter().map(|entry| entry.source_prefix.as_deref()).collect();
+    assert_eq!(shown, [None, Some("10.0.1.0/24"), Some("10.0.2.0/24")]);
+
+    let fewer = configured[..2].to_vec();
+    reconfigure(&mut story, with(fewer));
+    assert_eq!(scoped(&story), vec![keys[1]]);
+    reconfigure(&mut story, with(Vec::new()));
+    assert!(scoped(&story).is_empty() && story.groups.is_empty());
 }
 
 #[test]

@@ -277,6 +277,7 @@ fn source_that_asks_too_much_is_slowed() {
 #[test]
 fn static_mapping_answers_before_a_registration() {
     let fixed = |prefix: &str, rloc: &str| config::StaticMapping {
+        from: None,
         eid: eid(prefix),
         rlocs: vec![config::Rloc::unicast(
             config::Place::Address { rloc: ip(rloc), local: true },
