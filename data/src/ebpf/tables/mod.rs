@@ -6,6 +6,7 @@
 
 mod carried;
 mod groups;
+mod numbers;
 mod pairs;
 mod routes;
 mod scopes;

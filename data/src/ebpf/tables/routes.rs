@@ -9,6 +9,7 @@ use weft_fib::{EidKey, Route, Update, Usage};
 use weft_packet::addr::{EidPrefix, InstanceId, Prefix};
 
 use super::carried::Carried;
+use super::numbers::Numbers;
 use super::pairs::put;
 use super::scopes::{Parts, Scopes};
 use crate::ebpf::layout::Leaf;
@@ -25,7 +26,7 @@ pub(super) struct Routes {
     slab: Slab,
     /// By leaf.
     entries: Vec<Option<Entry>>,
-    numbers: HashMap<EidKey, u32, RandomState>,
+    numbers: Numbers,
     /// There was no node for an entry.
     lacks_nodes: bool,
 }
@@ -82,7 +83,7 @@ impl Routes {
             scopes: Scopes::default(),
             slab,
             entries: Vec::new(),
-            numbers: HashMap::default(),
+            numbers: Numbers::default(),
             lacks_nodes: false,
         }
     }
@@ -103,7 +104,7 @@ impl Routes {
         usage: Arc<Usage>,
     ) -> Option<Target> {
         let prefix = key.eid.prefix;
-        if let Some(&leaf) = self.numbers.get(&key) {
+        if let Some(leaf) = self.numbers.get(key) {
             let entry = self.entries.get_mut(leaf as usize)?.as_mut()?;
             publish(records.words(Table::Leaves, leaf), target.record(prefix, entry.life));
             entry.usage = usage;
@@ -127,7 +128,7 @@ impl Routes {
         now: Instant,
         key: EidKey,
     ) -> Option<Target> {
-        let leaf = self.numbers.remove(&key)?;
+        let leaf = self.numbers.remove(key)?;
         let entry = self.entries.get_mut(leaf as usize)?.take()?;
         self.remove(records, now, key, leaf);
         self.slab.release(now, leaf, 1);
@@ -168,7 +169,7 @@ impl Routes {
         &self,
         encapsulate: impl Fn(u32) -> Route,
     ) -> impl Iterator<Item = Update> {
-        let mut entries: Vec<_> = self.numbers.iter().map(|(&key, &leaf)| (key, leaf)).collect();
+        let mut entries: Vec<_> = self.numbers.iter().collect();
         entries.sort_unstable();
         entries.into_iter().filter_map(move |(key, leaf)| {
             let entry = self.entries.get(leaf as usize)?.as_ref()?;
@@ -207,7 +208,7 @@ impl Routes {
         let wanted = self.trie.nodes_wanted(now, self.lacks_nodes);
         if self.lacks_nodes {
             let entries =
-                self.numbers.keys().map(|key| ((key.eid.instance, key.from), key.eid.prefix));
+                self.numbers.iter().map(|(key, _)| ((key.eid.instance, key.from), key.eid.prefix));
             let entries = trie::estimate(entries);
             return wanted.max(entries.saturating_add(trie::estimate(self.scopes.names())));
         }
@@ -244,7 +245,7 @@ impl Routes {
     fn remove(&mut self, records: &impl Records, now: Instant, key: EidKey, leaf: u32) {
         let EidKey { eid, from } = key;
         let beside = |prefix| EidKey { eid: EidPrefix::new(eid.instance, prefix), from };
-        let heir = heir(eid.prefix, |prefix| self.numbers.get(&beside(prefix)).copied());
+        let heir = heir(eid.prefix, |prefix| self.numbers.get(beside(prefix)));
         if let Some(from) = from {
             let mut parts = Parts { records, trie: &mut self.trie, leaves: &mut self.slab };
             let whose = (eid.instance, from);
