@@ -47,6 +47,15 @@ impl Numbers {
         for_all.chain(self.scoped.iter().map(|(key, leaf)| (*key, *leaf)))
     }
 
+    /// All of them, neighbours side by side.
+    pub(super) fn in_order(&self) -> impl Iterator<Item = (EidKey, u32)> + use<> {
+        let mut for_all: Vec<_> = self.for_all.iter().map(|(eid, leaf)| (*eid, *leaf)).collect();
+        let mut scoped: Vec<_> = self.scoped.iter().map(|(key, leaf)| (*key, *leaf)).collect();
+        for_all.sort_unstable();
+        scoped.sort_unstable();
+        for_all.into_iter().map(|(eid, leaf)| (EidKey::from(eid), leaf)).chain(scoped)
+    }
+
     pub(super) fn len(&self) -> usize {
         self.for_all.len() + self.scoped.len()
     }

@@ -169,9 +169,7 @@ impl Routes {
         &self,
         encapsulate: impl Fn(u32) -> Route,
     ) -> impl Iterator<Item = Update> {
-        let mut entries: Vec<_> = self.numbers.iter().collect();
-        entries.sort_unstable();
-        entries.into_iter().filter_map(move |(key, leaf)| {
+        self.numbers.in_order().filter_map(move |(key, leaf)| {
             let entry = self.entries.get(leaf as usize)?.as_ref()?;
             let route = match entry.target {
                 Target::Local => Route::Local,
