@@ -1,5 +1,5 @@
-//! The leaf of each entry. Nearly all are for packets of every source; a key that names none is a
-//! third the size, and a table of a million is as fast as it is small.
+//! The leaf of each entry. Nearly all are for packets of every source; a key without room for one is
+//! half the size, and a table of a million is as fast as it is small.
 
 use std::collections::HashMap;
 

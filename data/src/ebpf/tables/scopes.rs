@@ -17,43 +17,6 @@ use crate::ebpf::slab::Slab;
 use crate::ebpf::trie;
 use crate::ebpf::trie::{Start, Trie};
 
-/// The leaf for packets from one address to another, as the program finds it; 0 = there is none.
-#[cfg(test)]
-pub(super) fn lookup(
-    records: &impl Records,
-    start: Start,
-    source: IpAddr,
-    destination: IpAddr,
-) -> u32 {
-    let in_trie =
-        |root, address| trie::lookup(records, Start { root, ..Start::default() }, address);
-    let word = |leaf| records.words(Table::Leaves, leaf).first().map(|word| word.load(Relaxed));
-    let length = |leaf| {
-        let kind = word(leaf).map_or(u32::MAX, |word| split(word)[0]);
-        kind >> Leaf::KIND_BITS & ((1 << Leaf::LENGTH_BITS) - 1)
-    };
-    let mut best = trie::lookup(records, start, destination);
-    let mut scope = match start.scopes {
-        0 => 0,
-        Start::UNKNOWN => trie::UNKNOWN,
-        root => in_trie(root, source),
-    };
-    let mut scoped = 0;
-    while scope != 0 {
-        let record = word(scope).filter(|_| scope != trie::UNKNOWN).unwrap_or(0);
-        let [wider, root] = split(record);
-        let found = if root == 0 { trie::UNKNOWN } else { in_trie(root, destination) };
-        if found != 0 && (scoped == 0 || length(found) > length(scoped)) {
-            scoped = found;
-        }
-        scope = wider >> Leaf::KIND_BITS;
-    }
-    if scoped != 0 && (best == 0 || length(scoped) >= length(best)) {
-        best = scoped;
-    }
-    best
-}
-
 /// The source-prefixes of all instances and families.
 #[derive(Default)]
 pub(super) struct Scopes(HashMap<(InstanceId, bool), Family, RandomState>);
@@ -223,4 +186,41 @@ impl Family {
             }
         }
     }
+}
+
+/// The leaf for packets from one address to another, as the program finds it; 0 = there is none.
+#[cfg(test)]
+pub(super) fn lookup(
+    records: &impl Records,
+    start: Start,
+    source: IpAddr,
+    destination: IpAddr,
+) -> u32 {
+    let in_trie =
+        |root, address| trie::lookup(records, Start { root, ..Start::default() }, address);
+    let word = |leaf| records.words(Table::Leaves, leaf).first().map(|word| word.load(Relaxed));
+    let length = |leaf| {
+        let kind = word(leaf).map_or(u32::MAX, |word| split(word)[0]);
+        kind >> Leaf::KIND_BITS & ((1 << Leaf::LENGTH_BITS) - 1)
+    };
+    let mut best = trie::lookup(records, start, destination);
+    let mut scope = match start.scopes {
+        0 => 0,
+        Start::UNKNOWN => trie::UNKNOWN,
+        root => in_trie(root, source),
+    };
+    let mut scoped = 0;
+    while scope != 0 {
+        let record = word(scope).filter(|_| scope != trie::UNKNOWN).unwrap_or(0);
+        let [wider, root] = split(record);
+        let found = if root == 0 { trie::UNKNOWN } else { in_trie(root, destination) };
+        if found != 0 && (scoped == 0 || length(found) > length(scoped)) {
+            scoped = found;
+        }
+        scope = wider >> Leaf::KIND_BITS;
+    }
+    if scoped != 0 && (best == 0 || length(scoped) >= length(best)) {
+        best = scoped;
+    }
+    best
 }
